@@ -117,8 +117,8 @@ async def backfill(
         else:
             outcomes = await collect_chunks(plans, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-        checked = {plan.entry.name: plan.checked for plan in plans}
-        periods = [(plan.entry, period) for plan in plans if not plan.skipped]
+        checked = {plan.entry.name: plan.checked_files for plan in plans}
+        periods = [(plan.entry, period) for plan in plans if not plan.skip_reason]
         coverages = await record_answers(periods, outcomes, run, checked)
     await show_coverage("backfill-coverage", f"Backfill of {period}", coverages)
     report = backfill_report(period, plans, outcomes, coverages, time.monotonic() - start_time)
@@ -163,7 +163,7 @@ def backfill_report(
         },
         {
             "entries": len(plans),
-            "skipped_entries": sum(plan.skipped is not None for plan in plans),
+            "skipped_entries": sum(plan.skip_reason is not None for plan in plans),
             "chunks": totals["chunks"],
             "successful_chunks": totals["collected"],
             "failed_chunks": totals["failed"],
@@ -178,7 +178,7 @@ def _propose_fix(outcomes: Sequence[Outcome]) -> str:
     may_pass = any(isinstance(outcome.error, GridtideError) and outcome.error.retryable for outcome in outcomes)
     if may_pass or any(hole["failed"] and not hole["lasting"] for outcome in outcomes for hole in outcome.holes):
         return "Run it again: only what is missing is requested"
-    if all(answer.lasting for outcome in outcomes for answer in list_period_answers(outcome) if answer.reason):
+    if all(answer.is_lasting for outcome in outcomes for answer in list_period_answers(outcome) if answer.reason):
         return "The report and gridtide status give the reasons; the monitor requests them again, at growing intervals"
     return "Correct what the messages name, then run it again: only what is missing is requested"
 

@@ -101,7 +101,7 @@ async def monitor(
         findings = [await _warn_of_moved_files(finding, run, settings.apis) for finding in findings]
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-        checked = {finding.entry.name: finding.checked for finding in findings}
+        checked = {finding.entry.name: finding.checked_files for finding in findings}
         periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
         coverages = await record_answers(periods, outcomes, run, checked)
         wrong_clock = any(isinstance(outcome.error, ClockError) for outcome in outcomes)
@@ -185,7 +185,7 @@ async def _summarize_entry(
     holes, problem = [], finding.problem
     if not finding.skipped and not problem:
         try:
-            holes = await find_unpublished(finding.entry, finding.period, run.stamp, run.lake, finding.checked)
+            holes = await find_unpublished(finding.entry, finding.period, run.stamp, run.lake, finding.checked_files)
         except StorageError as error:
             problem = one_line(error)
     chunks = [*finding.gap_plan.chunks, *finding.revision_plan.chunks]
@@ -197,7 +197,7 @@ async def _summarize_entry(
         "gaps": [part.describe_within(whole) for part in finding.gaps],
         "revisions": [part.describe_within(whole) for part in finding.revisions],
         "scopes": list(finding.scopes),
-        "waiting": [failure.as_dict() for failure in finding.waiting],
+        "waiting": [failure.as_dict() for failure in finding.waiting_failures],
         "late": finding.missed_run.isoformat() if finding.missed_run else None,
         "unpublished": holes[:HOLES_SHOWN],
         "unpublished_periods": len(holes),

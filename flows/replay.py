@@ -159,7 +159,7 @@ def _summarize_replay(
         **{status: statuses[status] for status in STATUSES},
         "rows": sum(outcome.rows for outcome in outcomes),
         "files": [path for outcome in outcomes for path in outcome.files],
-        "superseded": [path for outcome in outcomes for path in outcome.superseded],
+        "superseded": [path for outcome in outcomes for path in outcome.superseded_files],
         "errors": errors,
         "error": errors[0] if errors else None,
     }

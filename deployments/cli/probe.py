@@ -105,7 +105,7 @@ async def _request_rows(entry: Entry, http: Upstreams, now: datetime) -> int | N
         if not entry.tabular:
             return None
         page = await asyncio.to_thread(upstream.parse_response, entry, request, answer)
-        return page.received
+        return page.record_count
 
     if not request.url:  # generated, not fetched
         return await count_rows(Response(b"", now))

@@ -67,11 +67,11 @@ class EntryStatus:
     """The files of an entry: their number, the path and rows of the latest by its stamp, its age, and the coverage.
 
     `last` is None without files. `rows` is None if they cannot be read: formats that keep bodies, damaged files.
-    `answered` are the periods of the sound files, `covered` those for which they were asked for all that the entry
-    asks; it is None for an entry whose files are snapshots. `problems` name the files without readable metadata
-    (truncated, empty or foreign ones), and those with stamps in the future. `failed` are the periods that were
+    `answered` are the periods of the sound files, `covered_periods` those for which they were asked for all that the
+    entry asks; it is None for an entry whose files are snapshots. `problems` name the files without readable metadata
+    (truncated, empty or foreign ones), and those with stamps in the future. `failures` are the periods that were
     requested without success and are still missing. `scopes` say what the requests of the files did not include, though
-    the entry asks it now, and where that is not certain. `moved` say where else older files of a young entry are.
+    the entry asks it now, and where that is not certain. `moved_files` say where else older files of a young entry are.
     """
 
     entry: str
@@ -79,17 +79,17 @@ class EntryStatus:
     last: str | None = None
     rows: int | None = None
     age: timedelta | None = None
-    covered: tuple[Period, ...] | None = None
+    covered_periods: tuple[Period, ...] | None = None
     until: datetime | None = None
-    failed: tuple[Failure, ...] = ()
+    failures: tuple[Failure, ...] = ()
     problems: tuple[str, ...] = ()
     answered: tuple[Period, ...] = ()
     scopes: tuple[str, ...] = ()
-    moved: tuple[str, ...] = ()
+    moved_files: tuple[str, ...] = ()
     series: tuple[SeriesStatus, ...] = ()
     absent: tuple[Period, ...] = ()
     """The covered periods for which the upstream has nothing, as its status said."""
-    rejected: int = 0
+    rejected_rows: int = 0
     """The number of rows under `rejected/`, as the files say that were stored with them."""
     names: frozenset[str] = frozenset()
     """The names of its series, as the sound files list them."""
@@ -99,11 +99,11 @@ class EntryStatus:
     @property
     def coverage(self) -> Coverage | None:
         """The coverage from the first period that is covered or failed to what is due by now."""
-        failed = tuple(failure.period for failure in self.failed)
+        failed = tuple(failure.period for failure in self.failures)
         requested = union([*self.answered, *failed])
-        if not requested or self.covered is None or self.until is None:
+        if not requested or self.covered_periods is None or self.until is None:
             return None
-        return Coverage(Period(requested[0].start, max(self.until, requested[-1].end)), self.covered, failed)
+        return Coverage(Period(requested[0].start, max(self.until, requested[-1].end)), self.covered_periods, failed)
 
     def as_dict(self) -> dict[str, Any]:
         """The status as JSON: times in ISO 8601, the age in seconds."""
@@ -114,15 +114,19 @@ class EntryStatus:
             "last_file": self.last,
             "rows": self.rows,
             "age_seconds": None if self.age is None else round(self.age.total_seconds()),
-            "covered": None if self.covered is None else [_bounds(period) for period in self.covered],
-            "missing": None if self.covered is None else [_bounds(gap) for gap in coverage.missing] if coverage else [],
-            "failed": [failure.as_dict() for failure in self.failed],
+            "covered": None if self.covered_periods is None else [_bounds(period) for period in self.covered_periods],
+            "missing": None
+            if self.covered_periods is None
+            else [_bounds(gap) for gap in coverage.missing]
+            if coverage
+            else [],
+            "failed": [failure.as_dict() for failure in self.failures],
             "problems": list(self.problems),
             "scopes": list(self.scopes),
-            "moved": list(self.moved),
+            "moved": list(self.moved_files),
             "series": [series.as_dict() for series in self.series],
             "absent": [_bounds(period) for period in self.absent],
-            "rejected": self.rejected,
+            "rejected": self.rejected_rows,
             "quality": self.quality.as_dict() if self.quality else None,
         }
 
@@ -198,16 +202,16 @@ async def _read_entry_status(entry: Entry, lake: Lake, now: datetime, entries: S
         last=files[-1].path if files else None,
         rows=newest.rows if isinstance(newest, Metadata) else None,
         age=now - files[-1].stamp if files else None,
-        covered=covered if periodic else None,
+        covered_periods=covered if periodic else None,
         until=find_due_end(entry, now),
-        failed=tuple(failure for failure in failures if missing(failure.period, covered)),
+        failures=tuple(failure for failure in failures if missing(failure.period, covered)),
         problems=(*damage, *describe_future_files(files, now)),
         answered=periods,
         scopes=tuple(scopes),
-        moved=tuple(places),
+        moved_files=tuple(places),
         absent=_find_absent(files, by_path),
         names=_list_names(entry, sound, by_path),
-        rejected=sum(
+        rejected_rows=sum(
             record["count"]
             for content in contents
             if isinstance(content, Metadata)
@@ -255,7 +259,7 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
             _describe_first(status.problems)
             or _describe_failure(status)
             or _describe_first(status.scopes)
-            or _describe_first(status.moved)
+            or _describe_first(status.moved_files)
             or _describe_silence(status)
             or _describe_absent(status)
             or _describe_rejected(status)
@@ -299,9 +303,9 @@ def _describe_first(notes: Sequence[str]) -> str:
 
 def _describe_failure(status: EntryStatus) -> str:
     """The period that failed last, and why."""
-    if not status.failed:
+    if not status.failures:
         return ""
-    latest = max(status.failed, key=lambda failure: failure.last)
+    latest = max(status.failures, key=lambda failure: failure.last)
     return f"{latest.period} failed {counted(latest.attempts, 'time', 'times')}: {latest.error}"
 
 
@@ -329,7 +333,7 @@ def _describe_absent(status: EntryStatus) -> str:
 
 def _describe_rejected(status: EntryStatus) -> str:
     """How many rows the rules of the entry rejected."""
-    return f"{status.last}; {counted(status.rejected, 'row', 'rows')} rejected" if status.rejected else ""
+    return f"{status.last}; {counted(status.rejected_rows, 'row', 'rows')} rejected" if status.rejected_rows else ""
 
 
 def _bounds(period: Period) -> list[str]:

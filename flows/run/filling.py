@@ -130,7 +130,7 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
         "waited": round(sum(result["waited"] for result in results), 3),
         "stages": _sum_stages(results),
         "files": [file for result in results for file in result["files"] or [result["file"]] if file],
-        "covered": describe_duration(plan.covered) if plan.covered else "nothing",
+        "covered": describe_duration(plan.covered_time) if plan.covered_time else "nothing",
         "skipped": plan.skipped,
         "rejected_files": [file for result in results for file in result["rejected_files"]],
         "skipped_records": [record.as_dict() for record in skipped],

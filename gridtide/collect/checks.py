@@ -51,19 +51,19 @@ class ParsedPage:
 
     page: Page
     marks: np.ndarray
-    repeated: int = 0
+    repeat_count: int = 0
     repeat_example: str = ""
     conflicts: Sequence[Hole] = ()
     skipped: Sequence[Skipped] = ()
     absent: bool = False
     """Whether the upstream states, by its status, that it has no data for the request."""
-    judged: JudgedPage = NOTHING_JUDGED
+    judgement: JudgedPage = NOTHING_JUDGED
     """What the rules of `expect` found, and the rows that they rejected."""
 
     @property
     def following(self) -> Sequence[Request]:
         """The requests that follow."""
-        return self.page.following
+        return self.page.next_requests
 
 
 Answered = tuple[int, Period | None]
@@ -95,9 +95,9 @@ class PageChecks:
         self.failed_roots: set[int] = set()
         self.holes: list[Hole] = []
         self.skipped: list[Skipped] = []
-        self.repeated = 0
+        self.repeat_count = 0
         self.repeat_example = ""
-        self.received: Counter[Answered] = Counter()
+        self.record_counts: Counter[Answered] = Counter()
         self.repeats: Counter[Answered] = Counter()
         self.totals: dict[Answered, set[int]] = {}
         self.elsewhere: dict[Period, bool] = {}
@@ -124,7 +124,7 @@ class PageChecks:
         self._open_beyond(request, page.reaches)
         if parsed_page.absent:
             self.absent.append(request)
-        self.received[root, request.period] += page.received
+        self.record_counts[root, request.period] += page.record_count
         if page.total is not None:
             self.totals.setdefault((root, request.period), set()).add(page.total)
 
@@ -134,11 +134,11 @@ class PageChecks:
         rows = parsed_page.page.observations
         self.marks.add(parsed_page.marks)
         self.slices.append(Slice(root, request, rows.num_rows))
-        self.repeated += parsed_page.repeated
+        self.repeat_count += parsed_page.repeat_count
         self.repeat_example = self.repeat_example or parsed_page.repeat_example
-        self.repeats[root, request.period] += parsed_page.repeated
+        self.repeats[root, request.period] += parsed_page.repeat_count
         self.skipped += parsed_page.skipped
-        self.judgement.add(parsed_page.judged)
+        self.judgement.add(parsed_page.judgement)
         self.holes += parsed_page.conflicts
         self.has_revisions |= request.beyond and rows.num_rows > 0
         asked_period = request.period or (None if request.beyond else self.period)
@@ -172,7 +172,7 @@ class PageChecks:
 
         Raises `IncompleteError` or `FormatError`; if nothing can be stored, the error of the first hole.
         """
-        repeat_count = self.repeated + self._drop_repeats()
+        repeat_count = self.repeat_count + self._drop_repeats()
         self._check_counts()
         self._judge_across()
         if repeat_count:
@@ -240,7 +240,7 @@ class PageChecks:
         page."""
         for (root, period), totals in self.totals.items():
             # a repeated page must not compensate for a missing one
-            received = self.received[root, period] - self.repeats[root, period]
+            received = self.record_counts[root, period] - self.repeats[root, period]
             if totals == {received}:
                 continue
             rows = "different rows" if self.repeats[root, period] else "rows"
@@ -375,7 +375,7 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
     rows, judged = judge_page(page.observations, entry)
     marks = fingerprints(rows)
     if not has_repeats([marks]):
-        return ParsedPage(replace(page, observations=rows), marks, judged=judged)
+        return ParsedPage(replace(page, observations=rows), marks, judgement=judged)
     skipped: list[Skipped] = []
     repeats = resolve_repeats(rows, entry.conflict or "refuse")
     distinct = rows.take(repeats.rows)
@@ -393,7 +393,7 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
     example = repeats.describe_first_repeat(rows) if repeat_count else ""
     marks = fingerprints(distinct)
     distinct_page = replace(page, observations=distinct)
-    return ParsedPage(distinct_page, marks, repeat_count, example, holes, skipped, judged=judged)
+    return ParsedPage(distinct_page, marks, repeat_count, example, holes, skipped, judgement=judged)
 
 
 def conflict_skipped(count: int, entry: Entry, example: str) -> Skipped:

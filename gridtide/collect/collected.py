@@ -29,7 +29,7 @@ class Collected:
     """The result of a collection.
 
     `file` is the first of `files`, None if a snapshot had no rows. `period` is the answered period, None for a snapshot
-    and if there are `holes`; `answered` are its answered parts. `created` is False if the lake already had the same
+    and if there are `holes`; `answered` are its answered parts. `is_new` is False if the lake already had the same
     content under these names; `reused` pages came from `raw/`; `skipped` counts what the responses contained and no
     file does.
     """
@@ -39,7 +39,7 @@ class Collected:
     rows: int
     bytes: int
     period: Period | None
-    created: bool
+    is_new: bool
     requests: int
     retries: int
     reused: int = 0
@@ -53,13 +53,13 @@ class Collected:
     """The parts that count as answered although the upstream has nothing for them."""
     rejected_files: tuple[str, ...] = ()
     """The files under `rejected/` with the rows that rules of `expect` reject; `skipped` counts them."""
-    waited: float = 0.0
+    wait_seconds: float = 0.0
     """The seconds that requests waited for rate limits and before retries, summed over concurrent ones."""
 
     @classmethod
     def of_nothing(cls, entry: str, holes: tuple[Hole, ...]) -> Collected:
         """Returns the result of a collection that answered nothing of `holes`."""
-        return cls(entry, None, 0, 0, None, created=False, requests=0, retries=0, holes=holes)
+        return cls(entry, None, 0, 0, None, is_new=False, requests=0, retries=0, holes=holes)
 
     def without_holes(self, periods: Collection[Period]) -> Collected:
         """Returns the result without the holes of `periods`, which are requested again."""
@@ -83,11 +83,11 @@ class Collected:
             "skipped": [skipped_item.as_dict() for skipped_item in self.skipped],
             "absent": [str(part) for part in self.absent],
             "rejected_files": list(self.rejected_files),
-            "created": self.created,
+            "created": self.is_new,
             "requests": self.requests,
             "retries": self.retries,
             "reused": self.reused,
-            "waited": round(self.waited, 3),
+            "waited": round(self.wait_seconds, 3),
             "warnings": list(self.warnings),
             "stages": stages,
         }
@@ -116,7 +116,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         sum(collection.rows for collection in collections),
         sum(collection.bytes for collection in collections),
         periods[0] if len(periods) == 1 and not holes else None,
-        any(collection.created for collection in collections),
+        any(collection.is_new for collection in collections),
         sum(collection.requests for collection in collections),
         sum(collection.retries for collection in collections),
         sum(collection.reused for collection in collections),
@@ -128,7 +128,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
         tuple(count_skipped(skipped_item for collection in collections for skipped_item in collection.skipped)),
         tuple(union(period for collection in collections for period in collection.absent)),
         tuple(file for collection in collections for file in collection.rejected_files),
-        sum(collection.waited for collection in collections),
+        sum(collection.wait_seconds for collection in collections),
     )
 
 

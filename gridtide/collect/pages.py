@@ -48,7 +48,7 @@ class PageCollector:
         self.source: Source = get_source(entry.source)
         self.stages = {name: Effort() for name in STAGES}
         self.requests = self.retries = self.reused = 0
-        self.waited = 0.0
+        self.wait_seconds = 0.0
         self.rejected_files: tuple[str, ...] = ()
 
     async def observations(self, refuse_mixed: bool = False) -> Collected:
@@ -88,7 +88,7 @@ class PageCollector:
 
     async def _store_rejected(self, checks: PageChecks) -> tuple[str, ...]:
         """Stores the rows that the rules of the entry reject; returns the path of their file, if there are any."""
-        rejected = checks.judgement.rejected
+        rejected = checks.judgement.rejections
         if not rejected:
             return ()
         from gridtide.lake import Provenance
@@ -156,7 +156,7 @@ class PageCollector:
                     page = error
                 else:
                     answers += 1
-                    waiting.extend((root_number, following) for following in page.following)
+                    waiting.extend((root_number, following) for following in page.next_requests)
                 yield root_number, request, page
         finally:
             for _, _, page_task in running:
@@ -184,7 +184,7 @@ class PageCollector:
             self._add_effort("fetch", start_time)
             self.requests += answer.attempt
             self.retries += max(answer.attempt - 1, 0)
-            self.waited += answer.waited
+            self.wait_seconds += answer.wait_seconds
             page_result = await read(request, answer)
             self.reused += answer.attempt == 0
             return page_result
@@ -225,7 +225,7 @@ class PageCollector:
         except GridtideError as error:
             _name_request(error, request)
             raise
-        return _Body(answer.body, page.following)
+        return _Body(answer.body, page.next_requests)
 
     def _parse_page(self, request: Request, answer: Response) -> ParsedPage:
         """Parses the page, with each key once."""
@@ -245,7 +245,7 @@ class PageCollector:
             sum(file.rows for file in files),
             sum(file.bytes for file in files),
             self.period if not holes else None,
-            any(file.created for file in files),
+            any(file.is_new for file in files),
             self.requests,
             self.retries,
             self.reused,
@@ -257,7 +257,7 @@ class PageCollector:
             tuple(checks.skipped) if checks else (),
             tuple(checks.absent_periods()) if checks else (),
             self.rejected_files,
-            self.waited,
+            self.wait_seconds,
         )
 
     @contextmanager

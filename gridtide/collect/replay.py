@@ -37,13 +37,13 @@ class ReplayOutcome:
     """The outcome of the replay of one collection.
 
     `status`: `interrupted` if a body is missing and the collection has no file, `failed` with an `error`. `rows` and
-    `files` were written, and the files `superseded` are replaced by these; also by a replay that failed later.
+    `files` were written, and the files `superseded_files` are replaced by these; also by a replay that failed later.
     """
 
     status: Literal["unchanged", "rewritten", "interrupted", "failed"]
     rows: int = 0
     files: tuple[str, ...] = ()
-    superseded: tuple[str, ...] = ()
+    superseded_files: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -97,9 +97,9 @@ async def replay_collection(
             superseded_before = {file.path: file for file in part_readings if file.superseded_at}
             collected = await _store_reading(lake, part_entry, collection, bodies, superseded_before)
             replaced = await _supersede_readings(lake, collected.files, part_readings, bodies.moments)
-            rewritten = rewritten or collected.created or bool(replaced)
+            rewritten = rewritten or collected.is_new or bool(replaced)
             superseded += replaced
-            if collected.created and collected.file:
+            if collected.is_new and collected.file:
                 rows += collected.rows
                 files += collected.files
     except GridtideError as error:
@@ -132,7 +132,7 @@ async def _store_reading(
 ) -> Collected:
     """Stores the observations in the bodies of `collection` in a file that counts.
 
-    If a file with this content is one of those that were `superseded`, because a parser was changed back, the content
+    If a file with this content is one of those in `superseded`, because a parser was changed back, the content
     is stored once more under the next free second.
     """
     stamp = collection.stamp

@@ -36,7 +36,7 @@ class Failure:
     attempts: int
     last: datetime
     error: str
-    lasting: bool = False
+    is_lasting: bool = False
     """Whether an immediate retry cannot help: only the monitor retries, after `next`."""
     fingerprint: str = ""
     """The fingerprint of the entry that was requested; empty if an older version recorded the failure."""
@@ -52,7 +52,7 @@ class Failure:
 
     def waits(self, entry: Entry, now: datetime) -> bool:
         """Whether requesting it before `next` cannot help: the reason lasts, and the entry has not changed."""
-        return self.lasting and self.fingerprint == entry.fingerprint and self.is_waiting(now)
+        return self.is_lasting and self.fingerprint == entry.fingerprint and self.is_waiting(now)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON, times in ISO 8601."""
@@ -62,7 +62,7 @@ class Failure:
             "last": self.last.isoformat(timespec="seconds"),
             "next": self.next.isoformat(timespec="seconds"),
             "error": self.error,
-            "lasting": self.lasting,
+            "lasting": self.is_lasting,
             "fingerprint": self.fingerprint,
         }
 
@@ -73,7 +73,7 @@ class PeriodAnswer:
 
     period: Period
     reason: str = ""
-    lasting: bool = False
+    is_lasting: bool = False
 
 
 def after_run(
@@ -87,7 +87,7 @@ def after_run(
             1 + _count_attempts(earlier_failures, answer.period),
             now,
             answer.reason,
-            answer.lasting,
+            answer.is_lasting,
             fingerprint,
         )
         for answer in answers

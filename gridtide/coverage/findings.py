@@ -36,22 +36,23 @@ SERIES_NAMED = 5
 class Finding:
     """What the lake lacks of the `period` that it should cover for an entry.
 
-    `gaps` are in no file; `revisions` have settled since they were requested and must be requested again; `waiting`
-    failed before and must wait for the next attempt. `missed_run` is the run of the schedule that stored no file;
-    `snapshot` tells whether a snapshot replaces it. `skipped` is the reason why an entry is skipped. `checked` tells
-    which files are damaged and cover nothing; `warnings` tell which files have stamps in the future; `scopes` tell what
-    was not requested in files, and where that is uncertain; `files` are the entry's files in the lake.
+    `gaps` are in no file; `revisions` have settled since they were requested and must be requested again;
+    `waiting_failures` failed before and must wait for the next attempt. `missed_run` is the run of the schedule that
+    stored no file; `snapshot` tells whether a snapshot replaces it. `skip_reason` is the reason why an entry is
+    skipped. `checked_files` tells which files are damaged and cover nothing; `warnings` tell which files have stamps in
+    the future; `scopes` tell what was not requested in files, and where that is uncertain; `files` are the entry's
+    files in the lake.
     """
 
     entry: Entry
     period: Period
     gaps: Sequence[Part] = ()
     revisions: Sequence[Part] = ()
-    waiting: Sequence[Failure] = ()
+    waiting_failures: Sequence[Failure] = ()
     missed_run: datetime | None = None
     snapshot: bool = False
-    skipped: str | None = None
-    checked: CheckedFiles = field(default_factory=CheckedFiles)
+    skip_reason: str | None = None
+    checked_files: CheckedFiles = field(default_factory=CheckedFiles)
     warnings: Sequence[str] = ()
     scopes: Sequence[str] = ()
     files: Sequence[File] = ()
@@ -59,12 +60,12 @@ class Finding:
     @property
     def problem(self) -> str | None:
         """The files that are damaged or cannot be read."""
-        return "; ".join(self.checked.problems) or None
+        return "; ".join(self.checked_files.problems) or None
 
     @property
     def revision_plan(self) -> Plan:
         """The revisions in chunks, without those that wait for another attempt."""
-        return Plan(self.entry, cut_chunks(self.entry, self.revisions, self.waiting))
+        return Plan(self.entry, cut_chunks(self.entry, self.revisions, self.waiting_failures))
 
     @property
     def gap_plan(self) -> Plan:
@@ -73,7 +74,7 @@ class Finding:
         revised = self.revision_plan.chunks
         chunks = [
             (entry, piece)
-            for entry, period in cut_chunks(self.entry, self.gaps, self.waiting)
+            for entry, period in cut_chunks(self.entry, self.gaps, self.waiting_failures)
             for piece in missing(period, [revision for narrow, revision in revised if narrow == entry])
         ]
         return Plan(self.entry, chunks)
@@ -91,7 +92,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     skipped = explain_skipping(entry, period, now)
     if skipped:
         snapshot = missed_run is not None and scheduled_period(entry, now) is None
-        return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skipped=skipped, files=files)
+        return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skip_reason=skipped, files=files)
     checked = await soundness.check_files(lake, files, period)
     answers = read_answers(entry, files, checked, now)
     gaps = find_gaps(entry, period, now, answers)
@@ -104,7 +105,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     scopes = describe_scopes(entry.name, Part(period, find_entry_scope(entry)), answers)
     warnings = describe_future_files(files, now)
     lacking = (gaps, revisions, waiting, missed_run)
-    return Finding(entry, period, *lacking, checked=checked, warnings=warnings, scopes=scopes, files=files)
+    return Finding(entry, period, *lacking, checked_files=checked, warnings=warnings, scopes=scopes, files=files)
 
 
 async def find_unpublished(

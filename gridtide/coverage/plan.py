@@ -20,17 +20,17 @@ from gridtide.sources.registry import find_entry_scope, get_source, split_into_c
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of one entry: the `chunks` to collect, or why it is `skipped`.
+    """The plan of one entry: the `chunks` to collect, or the `skip_reason`.
 
     A chunk is a period with the entry to collect for it: `entry`, or one that requests only a part of its scope.
     """
 
     entry: Entry
     chunks: Sequence[tuple[Entry, Period]] = ()
-    covered: timedelta = timedelta(0)
-    skipped: str | None = None
+    covered_time: timedelta = timedelta(0)
+    skip_reason: str | None = None
     warnings: Sequence[str] = ()
-    checked: CheckedFiles = field(default_factory=CheckedFiles)
+    checked_files: CheckedFiles = field(default_factory=CheckedFiles)
     files: Sequence[File] | None = None
     """The entry's files in the lake, None if they were not listed."""
 
@@ -45,7 +45,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     """
     skipped = explain_skipping(entry, period, now)
     if skipped:
-        return Plan(entry, skipped=skipped)
+        return Plan(entry, skip_reason=skipped)
     due_part = Part(clip_to_due(entry, period, now) or period, find_entry_scope(entry))
     due_end = due_part.period.end
     not_due = [f"{Period(due_end, period.end)} is not due yet and left out"] if due_end < period.end else []
@@ -64,7 +64,7 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     notes = [*not_due, *checked.problems, *_describe_waiting(waiting), *describe_future_files(files, now)]
     notes += describe_scopes(entry.name, due_part, answers)
     chunks = cut_chunks(entry, [due_part] if refresh else holes, waiting)
-    return Plan(entry, chunks, covered, warnings=notes, checked=checked, files=files)
+    return Plan(entry, chunks, covered, warnings=notes, checked_files=checked, files=files)
 
 
 def cut_chunks(entry: Entry, parts: Sequence[Part], waiting: Sequence[Failure] = ()) -> list[tuple[Entry, Period]]:

@@ -101,7 +101,7 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
     answers = []
     for file in files:
         period = find_answered_period(entry, file, now)
-        if period is None or file.extension not in TABULAR or file.path in checked.damaged:
+        if period is None or file.extension not in TABULAR or file.path in checked.damaged_files:
             continue
         content = checked.contents.get(file.path)
         text = content.scope if content else ""

@@ -34,13 +34,13 @@ Place = tuple[str, int]
 class Corrections:
     """What reading corrected, by entry and by the number of its shift or alias.
 
-    `shifted` and `renamed`: the series, as they are read, of which rows in the period were corrected. `displaced`: the
-    places of shifted rows that are left out, because the upstream reports another row there.
+    `shifted_series` and `renamed_series`: the series, as they are read, of which rows in the period were corrected.
+    `displaced_places`: the places of shifted rows that are left out, because the upstream reports another row there.
     """
 
-    shifted: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
-    renamed: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
-    displaced: dict[tuple[str, int], set[Place]] = field(default_factory=lambda: defaultdict(set))
+    shifted_series: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    renamed_series: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    displaced_places: dict[tuple[str, int], set[Place]] = field(default_factory=lambda: defaultdict(set))
 
     def describe(self, entries: Mapping[str, Entry]) -> dict[str, list[dict[str, Any]]]:
         """Returns a record, JSON-able, of each corrected series, by kind of correction.
@@ -52,18 +52,18 @@ class Corrections:
 
     def _list_shifts(self, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
         records = []
-        for (name, number), series_names in self.shifted.items():
+        for (name, number), series_names in self.shifted_series.items():
             shift = entries[name].shifts[number]
             bounds = {"by": shift.text, "from": shift.since, "until": shift.until}
             for series in series_names:
-                displaced_count = sum(place[0] == series for place in self.displaced.get((name, number), ()))
+                displaced_count = sum(place[0] == series for place in self.displaced_places.get((name, number), ()))
                 records.append({"entry": name, "series": series, **bounds, "displaced": displaced_count})
         return records
 
     def _list_aliases(self, entries: Mapping[str, Entry]) -> list[dict[str, Any]]:
         return [
             {"entry": name, "series": series, **msgspec.to_builtins(entries[name].aliases[number])}
-            for (name, number), series_names in self.renamed.items()
+            for (name, number), series_names in self.renamed_series.items()
             for series in series_names
         ]
 
@@ -95,7 +95,7 @@ class EntryCorrector:
         renamed_rows: dict[int, Mask] = {}
         table = rename_series(table, self._entry.aliases, renamed_rows)
         for number, chosen_rows in renamed_rows.items():
-            renamed = self._corrections.renamed[self._entry.name, number]
+            renamed = self._corrections.renamed_series[self._entry.name, number]
             renamed |= self._name_series(table, chosen_rows & self._lies_inside(start))
         if not self._entry.shifts:
             return table
@@ -120,7 +120,7 @@ class EntryCorrector:
             has_place = np.array([place not in self._reported for place in places], bool)
             for number, place, is_free in zip(shift_numbers.tolist(), places, has_place.tolist(), strict=True):
                 if not is_free and self._start <= place[1] < self._end:
-                    self._corrections.displaced[self._entry.name, number].add(place)
+                    self._corrections.displaced_places[self._entry.name, number].add(place)
             if has_place.any():
                 yield table.filter(pa.array(has_place))
 
@@ -151,7 +151,7 @@ class EntryCorrector:
     def _note_shifted(self, table: pa.Table, moved_start: Integers, shift_numbers: Integers) -> None:
         is_inside = self._lies_inside(moved_start)
         for number in np.unique(shift_numbers[shift_numbers >= 0]).tolist():
-            shifted = self._corrections.shifted[self._entry.name, number]
+            shifted = self._corrections.shifted_series[self._entry.name, number]
             shifted |= self._name_series(table, is_inside & (shift_numbers == number))
 
     def _note_reported(self, table: pa.Table, start: Integers) -> None:

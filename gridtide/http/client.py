@@ -115,7 +115,7 @@ class Http:
             await self._limiter.acquire(entry.rate_limit)
         waited = time.monotonic() - started
         try:
-            return replace(await self._ask(session, entry, request, credentials), waited=waited)
+            return replace(await self._ask(session, entry, request, credentials), wait_seconds=waited)
         except CredentialsError:
             if not tokens:
                 raise

@@ -54,7 +54,7 @@ FOOTER_BYTES = 1 << 14
 class Stored:
     """A file in the lake; `path` is relative to the lake.
 
-    `created` is False if the same content was stored before; `stored_at` is then the time of that.
+    `is_new` is False if the same content was stored before; `stored_at` is then the time of that.
     """
 
     path: str
@@ -62,7 +62,7 @@ class Stored:
     bytes: int
     content_hash: str
     stored_at: datetime
-    created: bool
+    is_new: bool
 
 
 class Lake:
@@ -255,7 +255,7 @@ class Lake:
         while True:
             path = f"{folder}/{file_name(prefix, stamp, metadata.period, extension)}"
             if await self._claim_name(path, body, metadata):
-                return _describe_stored(path, len(body), metadata, created=True)
+                return _describe_stored(path, len(body), metadata, is_new=True)
             present = await self._find_same(path, metadata)
             if present is not None:
                 return present
@@ -290,7 +290,7 @@ class Lake:
             return None
         if present.content_hash != metadata.content_hash or present.scope not in ("", metadata.scope):
             return None
-        return _describe_stored(path, file_size, present, created=False)
+        return _describe_stored(path, file_size, present, is_new=False)
 
     async def _read_removed(self, folder: str, prefix: str) -> list[File]:
         """Returns the files of `folder` with `prefix` that were removed after they were compacted."""

@@ -45,16 +45,16 @@ class Object:
 
 @dataclass
 class FolderContent:
-    """The paths of the folders and the files in a folder; `refused` are the names that were ignored."""
+    """The paths of the folders and the files in a folder; `refusals` are the names that were ignored."""
 
     folders: list[str] = field(default_factory=list)
     objects: list[Object] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
 
     def sort(self) -> FolderContent:
         """Returns the content with folders and files sorted by path."""
         return FolderContent(
-            sorted(self.folders), sorted(self.objects, key=lambda file: file.path), sorted(self.refused)
+            sorted(self.folders), sorted(self.objects, key=lambda file: file.path), sorted(self.refusals)
         )
 
 
@@ -118,10 +118,10 @@ def _scan_folder(root: str, folder: str, recursive: bool, listing: FolderContent
             if error.errno not in PASSING:
                 raise
             if error.errno == errno.ELOOP:
-                listing.refused.append(path)
+                listing.refusals.append(path)
             continue
         if not is_readable(path) or status.st_ino in above:
-            listing.refused.append(path)
+            listing.refusals.append(path)
         elif stat.S_ISDIR(status.st_mode) and recursive:
             _scan_folder(root, path, recursive, listing, (*above, status.st_ino))
         elif stat.S_ISDIR(status.st_mode):
@@ -158,13 +158,13 @@ def list_bucket(
     for page in _list_pages(client, bucket, f"{root}{folder}/" if folder else root, recursive, page_names):
         for item in page.get("CommonPrefixes", []):
             path = item["Prefix"].removeprefix(root)[:-1]
-            (listing.folders if is_readable(path) else listing.refused).append(path)
+            (listing.folders if is_readable(path) else listing.refusals).append(path)
         for item in page.get("Contents", []):
             path = item["Key"].removeprefix(root)
             if is_readable(path):
                 listing.objects.append(Object(path, item["Size"], item["LastModified"], item["ETag"]))
             elif not _marks_folder(path):
-                listing.refused.append(path)
+                listing.refusals.append(path)
     return listing.sort()
 
 

@@ -101,12 +101,12 @@ async def _write_index(lake: Lake, folder: str, index: FooterIndex) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CheckedFiles:
-    """The paths of `damaged` files, all `problems` as texts, and the `contents` of the sound files that were read.
+    """The paths of the `damaged_files`, all `problems` as texts, and the `contents` of the sound files that were read.
 
     The problems include those of files that cannot be read just now; these count as sound, and have no contents.
     """
 
-    damaged: frozenset[str] = frozenset()
+    damaged_files: frozenset[str] = frozenset()
     problems: Sequence[str] = ()
     contents: Mapping[str, Metadata] = field(default_factory=dict)
 
@@ -117,10 +117,10 @@ async def check_files(
     """Checks the `files` whose names overlap `period`. Files that were checked `before` are not read again."""
     before = before or CheckedFiles()
     within = [file for file in files if file.period and file.period.overlaps(period)]
-    unread = [file for file in within if file.path not in before.contents and file.path not in before.damaged]
+    unread = [file for file in within if file.path not in before.contents and file.path not in before.damaged_files]
     results = dict(zip((file.path for file in unread), await read_metadata(lake, unread), strict=True))
     return CheckedFiles(
-        before.damaged | {path for path, result in results.items() if isinstance(result, DamagedError)},
+        before.damaged_files | {path for path, result in results.items() if isinstance(result, DamagedError)},
         [*before.problems, *(str(result) for result in results.values() if isinstance(result, StorageError))],
         {**before.contents, **{path: result for path, result in results.items() if isinstance(result, Metadata)}},
     )

@@ -206,7 +206,7 @@ class ByteStore:
                 if self._list_folder is None or not refused_name:
                     raise
             listing = await run_blocking(self._list_folder, folder, recursive)
-        names = list_first(map(ascii, listing.refused), NAMED)
+        names = list_first(map(ascii, listing.refusals), NAMED)
         logger.warning(
             "%s/%s: passed over, no names that can be read: %s; rename or move them", self.uri, folder, names
         )

@@ -73,7 +73,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
     """The headers that `gridtide.http.client.READ_HEADERS` names, with names in lower case."""
     status: int = 200
-    waited: float = 0.0
+    wait_seconds: float = 0.0
     """The seconds that the request waited for its rate limit and before its retries."""
     file: IO[bytes] | None = None
     """A body that may be larger than memory, as a file at its start; `body` is then empty."""
@@ -128,15 +128,15 @@ class Licence:
 class Page:
     """The content of one response body: its observations, and the requests that follow.
 
-    `received` counts the upstream's own rows in the body. `total` is the number of rows that the upstream reports for
-    the request's period over all pages, or None if it reports none. `skipped` counts what is in the body but not in
+    `record_count` counts the upstream's own rows in the body. `total` is the number of rows that the upstream reports
+    for the request's period over all pages, or None if it reports none. `skipped` counts what is in the body but not in
     `observations`: every record and cell is in one or the other.
     """
 
     observations: pa.Table
-    received: int
+    record_count: int
     total: int | None = None
-    following: Sequence[Request] = ()
+    next_requests: Sequence[Request] = ()
     skipped: Sequence[Skipped] = ()
     more: Iterable[pa.Table] = ()
     """Further observations, after those in `observations`, of a body too large to be read at once; `skipped` is

@@ -269,7 +269,7 @@ def correct_status(status: int, body: bytes) -> int:
 
 def _list_following(entry: Entry, request: Request, page: Page) -> list[Request]:
     total = page.total or 0
-    offsets = range(page.received, total, MOST_ANSWER_ROWS) if page.received else ()
+    offsets = range(page.record_count, total, MOST_ANSWER_ROWS) if page.record_count else ()
     pages = [_build_page_request(request, offset) for offset in offsets]
     if request.whole_period is None or _ignores_period(entry, request, page):
         return pages
@@ -279,7 +279,7 @@ def _list_following(entry: Entry, request: Request, page: Page) -> list[Request]
 def _ignores_period(entry: Entry, request: Request, page: Page) -> bool:
     """Whether the answer covers more than the requested slice. Then only offsets are used for paging, because every
     other slice would return the same rows again."""
-    if request.period is None or not page.received:
+    if request.period is None or not page.record_count:
         return False
     starts = page.observations["interval_start"]
     outside = starts[0].as_py() < request.period.start or starts[-1].as_py() >= request.period.end

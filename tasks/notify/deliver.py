@@ -100,7 +100,7 @@ async def _wait_until_recorded(client: PrefectClient, receiver: Receiver, notice
     """
     for _ in range(RECORD_TIMEOUT):
         history = await read_history(client, since)
-        recorded = history.delivered if notice.role == TRIGGERING else history.recovered
+        recorded = history.delivered_ids if notice.role == TRIGGERING else history.recovered_ids
         if notice.event in recorded[receiver.block]:
             return
         await asyncio.sleep(1)

@@ -59,15 +59,15 @@ def _group_ids_by_receiver() -> dict[str, set[str]]:
 class History:
     """Troubles and recoveries, and by the block of a receiver the ids of the events of its notifications.
 
-    `delivered` are the troubles that the receiver was notified of, `failed` those whose automation could not deliver
-    its notification, and `recovered` the troubles whose recovery it was notified of.
+    `delivered_ids` are the troubles that the receiver was notified of, `failed_ids` those whose automation could not
+    deliver its notification, and `recovered_ids` the troubles whose recovery it was notified of.
     """
 
     troubles: list[Event] = field(default_factory=list)
     recoveries: list[Event] = field(default_factory=list)
-    delivered: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
-    failed: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
-    recovered: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
+    delivered_ids: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
+    failed_ids: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
+    recovered_ids: dict[str, set[str]] = field(default_factory=_group_ids_by_receiver)
 
     @classmethod
     def from_events(cls, events: Iterable[Event]) -> History:
@@ -80,9 +80,9 @@ class History:
                 history.recoveries.append(event)
             # Records of automations and of the task `deliver` have the same form: they are related to a block.
             for block in list_related_ids(event, "block"):
-                notified = history.failed if event.event == NOT_DELIVERED else history.delivered
+                notified = history.failed_ids if event.event == NOT_DELIVERED else history.delivered_ids
                 notified[block].update(list_related_ids(event, TRIGGERING))
-                history.recovered[block].update(list_related_ids(event, RECOVERED))
+                history.recovered_ids[block].update(list_related_ids(event, RECOVERED))
         return history
 
     def pending_notices(self, block: str, since: datetime, now: datetime) -> list[Notice]:
@@ -92,7 +92,7 @@ class History:
         A recovery is due for the last trouble of a deployment or entry, if the receiver was or is notified of that
         trouble, and a run completed or the data was complete after it.
         """
-        delivered, failed = self.delivered[block], self.failed[block]
+        delivered, failed = self.delivered_ids[block], self.failed_ids[block]
         troubles = [
             _write_trouble_notice(event)
             for event in self.troubles
@@ -111,7 +111,7 @@ class History:
             if concern in last_recovery
             and last_recovery[concern].occurred > event.occurred
             and str(event.id) in notified
-            and str(event.id) not in self.recovered[block]
+            and str(event.id) not in self.recovered_ids[block]
         ]
         return troubles + recoveries
 

@@ -65,7 +65,7 @@ async def test_a_period_becomes_one_file_in_order(eia_upstream: StartUpstream, t
     period = Period(JANUARY, JANUARY + timedelta(hours=12_000))
     done = await run(entry, tmp_path, period)
     assert done.file == "eia_demand/demand_20260102_030405_20240101T0000_20250515T0000.parquet"
-    assert (done.rows, done.requests, done.retries, done.created) == (12_000, 3, 0, True)
+    assert (done.rows, done.requests, done.retries, done.is_new) == (12_000, 3, 0, True)
     assert await values(tmp_path, done.file) == list(range(12_000))
     assert files(tmp_path) == [done.file]
     assert set(done.stages) == {"fetch", "parse", "write"}
@@ -250,7 +250,7 @@ async def test_the_same_run_again_writes_nothing_new(eia_upstream: StartUpstream
     upstream, entry = await eia_upstream(10, raw=False)
     first = await run(entry, tmp_path)
     again = await run(entry, tmp_path)
-    assert (first.created, again.created, again.file) == (True, False, first.file)
+    assert (first.is_new, again.is_new, again.file) == (True, False, first.file)
     upstream.rows[0]["value"] = "-1"
     revised = await run(entry, tmp_path)
     assert revised.file == "eia_demand/demand_20260102_030406.parquet"

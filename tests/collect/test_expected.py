@@ -95,7 +95,7 @@ async def test_rejected_rows_are_kept_apart_and_counted(url: str, tmp_path: Path
     files = await lake.list_files("grid", "grid")
     assert join_answered(entry, files, STAMP) == [days_period(0, 2)]
     (status,) = await read_status([entry], lake, STAMP)
-    assert (status.rejected, status.problems, status.moved) == (4, (), ())
+    assert (status.rejected_rows, status.problems, status.moved_files) == (4, (), ())
     for _ in range(2):
         assert (await curated.read(lake, [entry], START, START + 2 * DAY)).num_rows == 140
         assert (await compact(lake, entry)).problems == []

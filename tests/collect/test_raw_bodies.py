@@ -79,7 +79,7 @@ async def test_pages_of_two_moments_that_do_not_fit_are_asked_anew(eia_upstream:
     assert await values(tmp_path, done) == list(range(HOURS - 1))
     assert (done.reused, done.requests, upstream.asked) == (0, 4, 5)
     again = await run(entry, tmp_path)
-    assert (again.reused, again.created, upstream.asked) == (4, False, 5)
+    assert (again.reused, again.is_new, upstream.asked) == (4, False, 5)
 
 
 async def test_a_body_that_cannot_be_read_is_asked_again(

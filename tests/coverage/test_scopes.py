@@ -181,10 +181,10 @@ async def test_a_wider_entry_is_asked_only_for_what_is_new(tmp_path: Path) -> No
     await store(lake, narrow, hours(0, 72), NOW)
     plan = await plan_chunks(wide, hours(0, 72), NOW, lake)
     assert [(chunk.params["authority"], period) for chunk, period in plan.chunks] == [(("CISO", "NYIS"), hours(0, 72))]
-    assert str(await measure_coverage(lake, wide, hours(0, 72), NOW, plan.checked)).endswith("  0%")
+    assert str(await measure_coverage(lake, wide, hours(0, 72), NOW, plan.checked_files)).endswith("  0%")
     await store(lake, plan.chunks[0][0], hours(0, 72), NOW)
     assert (await plan_chunks(wide, hours(0, 72), NOW, lake)).chunks == []
-    assert str(await measure_coverage(lake, wide, hours(0, 72), NOW, plan.checked)).endswith("100%")
+    assert str(await measure_coverage(lake, wide, hours(0, 72), NOW, plan.checked_files)).endswith("100%")
     assert (await plan_chunks(narrow, hours(0, 72), NOW, lake)).chunks == []
     again = await plan_chunks(wide, hours(0, 72), NOW, lake, refresh=True)
     assert again.chunks == [(wide, hours(0, 72))]

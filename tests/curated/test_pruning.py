@@ -57,7 +57,7 @@ async def everything(lake: Lake, of: Entry) -> list[Any]:
     pinned = sorted((table["value"].to_pylist() for table in tables), key=repr)
     tabular = [table.to_pylist() for table in (values, vintages, as_of)]
     answered = join_answered(of, files, datetime.now(UTC))
-    return [*tabular, inputs, pinned, *answered, contents, checked.damaged, checked.problems]
+    return [*tabular, inputs, pinned, *answered, contents, checked.damaged_files, checked.problems]
 
 
 async def present(lake: Lake, of: Entry) -> list[str]:

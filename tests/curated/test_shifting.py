@@ -96,8 +96,8 @@ async def test_hours_of_a_stretch_are_read_elsewhere_whatever_is_compacted(
     for _ in range(2):
         corrections = curated.Corrections()
         assert await read_hours(lake, config, WHOLE, corrections) == expect_hours(moves, absent)
-        assert sum(map(len, corrections.displaced.values())) == displaced
-        assert set().union(*corrections.shifted.values()) == ({"generic/A/load"} if moves else set())
+        assert sum(map(len, corrections.displaced_places.values())) == displaced
+        assert set().union(*corrections.shifted_series.values()) == ({"generic/A/load"} if moves else set())
         reported = await curated.read(lake, config.apis, WHOLE.start, WHOLE.end)
         assert reported["value"].to_pylist() == list(map(float, range(96)))
         await curated.compact(lake, config.apis[0])
@@ -110,7 +110,7 @@ async def test_a_row_beyond_the_edge_stays_where_nothing_is_reported(tmp_path: P
     await fill(lake, range(49, 96))
     hours = await read_hours(lake, configuration(ONE_DAY | {"by": "PT1H"}), WHOLE, corrections)
     assert hours == expect_hours({range(25, 49): 1}, {24})
-    assert not corrections.displaced
+    assert not corrections.displaced_places
 
 
 @pytest.mark.parametrize(("by", "hour", "value"), [("PT2H", 30, 28.0), ("-PT2H", 29, 31.0)])

@@ -85,8 +85,8 @@ async def test_a_lake_in_swift_is_filled_compacted_and_shown(lake: str) -> None:
     assert await read_hours(settings, END) == hours
     assert (await compact(settings))["summary"]["files"] == 0
     (status,) = await read_status(parse(settings).apis, Lake.open(lake), datetime.now(UTC))
-    assert (status.files, status.rows, status.problems, status.failed) == (4, 24, (), ())
-    assert status.covered == (Period(START, END),)
+    assert (status.files, status.rows, status.problems, status.failures) == (4, 24, (), ())
+    assert status.covered_periods == (Period(START, END),)
 
 
 async def test_a_backfill_into_swift_is_killed_and_goes_on(lake: str, tmp_path: Path, prefect_server: str) -> None:

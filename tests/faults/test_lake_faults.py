@@ -78,7 +78,7 @@ async def test_a_full_disk_leaves_nothing(small_disk: Path) -> None:
     assert files(small_disk) == ["ballast"]
     assert await lake.list_files("eia", "demand") == []
     (small_disk / "ballast").unlink()
-    assert (await put(lake, 10_000)).created
+    assert (await put(lake, 10_000)).is_new
 
 
 @needs_mounts

@@ -67,8 +67,8 @@ async def test_a_bad_day_is_named_left_to_the_monitor_and_healed(
 
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
     [status] = await read_status([entry], lake, datetime.now(UTC))
-    [failure] = status.failed
-    assert (failure.period, failure.lasting) == (BAD, True)
+    [failure] = status.failures
+    assert (failure.period, failure.is_lasting) == (BAD, True)
     await failed_periods.remember_failures(lake, entry, [replace(failure, last=failure.last - 2 * timedelta(hours=1))])
     files.faults.clear()
     healed = (await monitor(config=config, days=7))["results"][0]
@@ -136,7 +136,7 @@ async def test_a_day_without_data_is_covered_and_named_and_a_replay_repeats_the_
     assert (result["absent"], result["missing"]) == ([str(absent)], [str(BAD)])
     lake, [entry] = Lake.open(str(tmp_path)), parse(config).apis
     [status] = await read_status([entry], lake, datetime.now(UTC))
-    assert (status.absent, [failure.period for failure in status.failed]) == ((absent,), [BAD])
+    assert (status.absent, [failure.period for failure in status.failures]) == ((absent,), [BAD])
     assert f"the upstream has nothing for 1 day: {absent}" in _describe_absent(status)
 
     before = {file.path: file.stamp for file in await lake.list_files("load", "load")}

@@ -455,4 +455,4 @@ async def test_the_files_of_a_renamed_entry_are_named_while_it_is_young(tmp_path
             assert warning.startswith(f"{own}, but ")
             assert '"file_prefix": "old"' in warning
             (status,) = await read_status([entry_of(settings)], Lake.open(settings["lake"]), datetime.now(UTC))
-            assert len(status.moved) == 1
+            assert len(status.moved_files) == 1

@@ -68,7 +68,7 @@ def test_a_strange_folder_is_passed_over(folder: Path) -> None:
     (folder / "load" / "a\nb" / "file.csv").write_text("")
     for recursive in (False, True):
         listing = list_local_folder(str(folder), "load", recursive)
-        assert ([file.path for file in listing.objects], listing.refused) == ([FILE], ["load/a\nb"])
+        assert ([file.path for file in listing.objects], listing.refusals) == ([FILE], ["load/a\nb"])
 
 
 async def test_a_folder_that_may_not_be_looked_at_is_an_error(folder: Path) -> None:
@@ -95,8 +95,8 @@ def test_what_is_listed_is_what_the_store_library_lists(
         try:
             theirs = list_store(LocalStore(str(folder)), "below", recursive)
         except InvalidPathError:
-            assert ours.refused
-            theirs = FolderContent(ours.folders, ours.objects, ours.refused)
+            assert ours.refusals
+            theirs = FolderContent(ours.folders, ours.objects, ours.refusals)
         assert ours == theirs
 
 

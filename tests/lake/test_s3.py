@@ -78,7 +78,7 @@ async def test_nothing_is_overwritten_on_s3(bucket: str) -> None:
     """The same content is found, and other content gets the next free second, because S3 refuses to overwrite."""
     lake = Lake.open(f"s3://{bucket}/lake")
     stored = [await put(lake, rows) for rows in (1, 2, 1)]
-    assert [s.created for s in stored] == [True, True, False]
+    assert [s.is_new for s in stored] == [True, True, False]
     assert [s.path for s in stored] == [f"eia/demand_20240310_0612{second}.parquet" for second in ("00", "01", "00")]
 
 
@@ -89,7 +89,7 @@ async def test_writers_at_once_lose_nothing_on_s3(bucket: str) -> None:
     files = await lakes[0].list_files("eia", "demand")
     assert sorted([(await lakes[1].read_metadata(file.path)).rows for file in files]) == list(range(1, 7))
     again = await asyncio.gather(*(put(lakes[i % 2], 5) for i in range(4)))
-    assert not any(s.created for s in again)
+    assert not any(s.is_new for s in again)
     assert len(await lakes[0].list_files("eia", "demand")) == 6
 
 
@@ -147,7 +147,7 @@ async def test_a_profile_gives_credentials_region_and_endpoint(
         f"endpoint_url = {s3_url}\n"
     )
     monkeypatch.setenv("AWS_PROFILE", "grid")
-    assert (await put(Lake.open(f"s3://{bucket}/lake"), 1)).created
+    assert (await put(Lake.open(f"s3://{bucket}/lake"), 1)).is_new
 
 
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
@@ -163,7 +163,7 @@ async def test_an_s3_endpoint_goes_before_the_general_one(
     """AWS_ENDPOINT_URL_S3 takes precedence over AWS_ENDPOINT_URL."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_url)
-    assert (await put(Lake.open(f"s3://{bucket}/lake"), 1)).created
+    assert (await put(Lake.open(f"s3://{bucket}/lake"), 1)).is_new
 
 
 async def test_a_session_and_endpoint_go_before_the_environment(
@@ -172,7 +172,7 @@ async def test_a_session_and_endpoint_go_before_the_environment(
     """A session and an endpoint that are passed in take precedence over the environment."""
     other_environment(monkeypatch)
     session = boto3.Session("key", "secret", region_name="us-east-1")
-    assert (await put(Lake.open(f"s3://{bucket}/lake", session, s3_url), 1)).created
+    assert (await put(Lake.open(f"s3://{bucket}/lake", session, s3_url), 1)).is_new
 
 
 Block = Callable[[str, str], Lake]
@@ -214,7 +214,7 @@ async def test_a_block_is_enough(bucket: str, s3_url: str, kind: str, monkeypatc
     with monkeypatch.context() as elsewhere:
         other_environment(elsewhere)
         lake = BLOCKS[kind](s3_url, bucket)
-        assert (await put(lake, 3)).created
+        assert (await put(lake, 3)).is_new
     assert keys(bucket) == ["lake/eia/demand_20240310_061200.parquet"]
 
 
@@ -224,8 +224,8 @@ async def test_a_block_is_found_by_its_name(bucket: str, s3_url: str, prefect_se
     keys_to_it = aws_credentials(s3_url)
     await keys_to_it.save("grid-keys", overwrite=True)
     await S3Bucket(bucket_name=bucket, bucket_folder="lake", credentials=keys_to_it).save("grid-lake", overwrite=True)
-    assert (await put(await open_lake("s3-bucket/grid-lake"), 3)).created
-    assert not (await put(await open_lake(f"aws-credentials/grid-keys@s3://{bucket}/lake"), 3)).created
+    assert (await put(await open_lake("s3-bucket/grid-lake"), 3)).is_new
+    assert not (await put(await open_lake(f"aws-credentials/grid-keys@s3://{bucket}/lake"), 3)).is_new
     with pytest.raises(ConfigurationError, match="s3-bucket/nobody: there is no such block"):
         await open_lake("s3-bucket/nobody")
 

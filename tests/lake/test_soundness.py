@@ -47,11 +47,11 @@ async def test_a_csv_of_another_size_than_its_sidecar_says_is_damaged(tmp_path: 
     sidecar.write_text(json.dumps({k: v for k, v in json.loads(sidecar.read_text()).items() if k != "size"}))
     files = await lake.list_files("grid", "grid")
     checked = await soundness.check_files(lake, files, Period(START, START + 3 * DAY))
-    assert checked.damaged == {f"grid/{junk.name}"}
+    assert checked.damaged_files == {f"grid/{junk.name}"}
     assert len(checked.problems) == 1
     assert f"{junk.name}: is damaged: it has 4 bytes, its sidecar states {size}." in checked.problems[0]
     later = await soundness.check_files(lake, files, Period(START + 2 * DAY, START + 4 * DAY))
-    assert (later.damaged, later.problems) == (frozenset(), [])
+    assert (later.damaged_files, later.problems) == (frozenset(), [])
     assert (await lake.read_metadata(f"grid/{sound.name}")).size == sound.stat().st_size
 
 
@@ -63,7 +63,7 @@ async def test_a_file_that_cannot_be_read_is_not_damaged(tmp_path: Path) -> None
     files = await lake.list_files("grid", "grid")
     (tmp_path / stored.path).unlink()
     checked = await soundness.check_files(lake, files, Period(START, START + DAY))
-    assert (checked.damaged, checked.contents) == (frozenset(), {})
+    assert (checked.damaged_files, checked.contents) == (frozenset(), {})
     assert len(checked.problems) == 1
     assert checked.problems[0].startswith(f"{stored.path}: cannot be read")
 

@@ -247,8 +247,8 @@ async def test_bodies_are_kept_as_they_are(lake: Lake) -> None:
     again = await lake.put_body(body, "odd", "odd", STAMP, FROM, "json")
     other = await lake.put_body(b"{}", "odd", "odd", STAMP, FROM, "json")
     assert stored.path == "odd/odd_20240310_061200_20240303T0000_20240310T0600.json"
-    assert (await lake.store.read(stored.path), stored.bytes, stored.created) == (body, 8, True)
-    assert (again.path, again.created, again.stored_at) == (stored.path, False, stored.stored_at)
+    assert (await lake.store.read(stored.path), stored.bytes, stored.is_new) == (body, 8, True)
+    assert (again.path, again.is_new, again.stored_at) == (stored.path, False, stored.stored_at)
     assert other.path == "odd/odd_20240310_061201_20240303T0000_20240310T0600.json"
     assert (await lake.read_metadata(stored.path)).fingerprint == "0123456789ab"
     assert len(await lake.list_files("odd", "odd")) == 2
@@ -272,7 +272,7 @@ async def test_the_same_content_is_stored_once(lake: Lake, format: str) -> None:
     first = await put(lake, page(0, 10), format=format)
     before = await lake.store.read(first.path)
     second = await put(lake, page(0, 4), page(4, 6), format=format)
-    assert (first.created, second.created) == (True, False)
+    assert (first.is_new, second.is_new) == (True, False)
     assert (second.path, second.bytes, second.stored_at) == (first.path, first.bytes, first.stored_at)
     assert await lake.store.read(first.path) == before
     assert len(await lake.list_files("eia", "demand")) == 1
@@ -282,7 +282,7 @@ async def test_the_same_content_is_stored_once(lake: Lake, format: str) -> None:
 async def test_other_content_takes_the_next_free_second(lake: Lake, format: str) -> None:  # noqa: A002
     """Other content under the same name gets the stamp of the next second; nothing is overwritten."""
     stored = [await put(lake, page(0, rows), format=format) for rows in (1, 2, 3, 2)]
-    assert [(s.path[11:26], s.created) for s in stored] == [
+    assert [(s.path[11:26], s.is_new) for s in stored] == [
         ("20240310_061200", True),
         ("20240310_061201", True),
         ("20240310_061202", True),
@@ -327,7 +327,7 @@ async def test_writers_at_once_lose_nothing(lake: Lake) -> None:
 async def test_the_same_content_at_once_is_one_file(lake: Lake) -> None:
     """Of twenty concurrent writers of one content, one creates the file and nineteen find it."""
     stored = await asyncio.gather(*(put(lake, page(0, 5)) for _ in range(20)))
-    assert sorted(s.created for s in stored) == [False] * 19 + [True]
+    assert sorted(s.is_new for s in stored) == [False] * 19 + [True]
     assert len({s.path for s in stored}) == len(await lake.list_files("eia", "demand")) == 1
 
 

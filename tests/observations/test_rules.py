@@ -42,13 +42,13 @@ def table(*rows: Row) -> pa.Table:
 def broken(rows: pa.Table, tested: RowRule) -> list[int]:
     """The positions of the rows that break the rule."""
     verdicts = judge_rows(NumberedRows.of(rows), [tested])
-    return [position for verdict in verdicts for position in np.flatnonzero(verdict.broken).tolist()]
+    return [position for verdict in verdicts for position in np.flatnonzero(verdict.is_broken).tolist()]
 
 
 def unequal(rows: pa.Table, tested: CrossRule) -> list[int]:
     """The positions of the rows whose equation does not hold."""
     verdict, _ = judge_equations(NumberedRows.of(rows), tested)
-    return [] if verdict is None else np.flatnonzero(verdict.broken).tolist()
+    return [] if verdict is None else np.flatnonzero(verdict.is_broken).tolist()
 
 
 ROWS = table(

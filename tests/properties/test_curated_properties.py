@@ -63,7 +63,7 @@ async def filled(files: list[File], of: Entry, *, compacting: bool) -> tuple[Lak
     for file in files:
         period = WHOLE if file.periodic else None
         stored = await put(lake, of, file.asked, file.rows, period)
-        if stored.created:
+        if stored.is_new:
             table = await lake.read_table(stored.path)
             rows += [r | {"stored_at": stored.stored_at, "file": stored.path, "until": None} for r in table.to_pylist()]
         paths.append(stored.path)

@@ -242,7 +242,7 @@ def test_report_and_market_make_the_variable(
 ) -> None:
     """The columns give the report and the rows the market, whatever was requested."""
     page = read(zipped(row(header, **columns, MW="-1.5")))
-    assert page.received == 1
+    assert page.record_count == 1
     assert page.observations.to_pylist() == [
         {
             "interval_start": datetime(2024, 1, 1, 8, tzinfo=UTC),
@@ -324,7 +324,7 @@ def test_rows_are_kept_in_the_order_given_and_duplicates_left_to_the_caller() ->
     one = row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="2").splitlines()
     two = row(LOAD, MARKET_RUN_ID="ACTUAL", TAC_AREA_NAME="PGE", MW="1").splitlines()
     page = read("\n".join([*one, two[1], one[1]]))
-    assert (page.received, page.observations["value"].to_pylist()) == (3, [2.0, 1.0, 2.0])
+    assert (page.record_count, page.observations["value"].to_pylist()) == (3, [2.0, 1.0, 2.0])
 
 
 def test_a_zip_of_several_csvs_is_one_answer() -> None:
@@ -521,7 +521,7 @@ def test_recorded_reports_equal_an_independent_reading(name: str, count: int, pa
         text = recorded
     page = read(zipped(text) if packed else text)
     independent = [expected(record) for record in csv.DictReader(io.StringIO(text.decode()))]
-    assert page.received == len(independent) == count
+    assert page.record_count == len(independent) == count
     assert rows(page.observations) == independent
     assert len(resolve_repeats(page.observations, "refuse").rows) == count
 
@@ -530,7 +530,7 @@ def test_recorded_reports_equal_an_independent_reading(name: str, count: int, pa
 def test_a_recorded_zip_is_read_as_it_came() -> None:
     """A recorded zip of the upstream is read."""
     name = "20250204_20250211_SLD_REN_FCST_DAM_20250214_04_52_10_v1.zip"
-    assert read((SHARED / "payloads" / "caiso" / name).read_bytes()).received == 1008
+    assert read((SHARED / "payloads" / "caiso" / name).read_bytes()).record_count == 1008
 
 
 @needs_shared
@@ -560,7 +560,7 @@ def test_recorded_errors_are_told(name: str, kind: type[GridtideError], says: st
 @needs_shared
 def test_the_recorded_answer_without_data_has_no_rows() -> None:
     """The recorded ERR_CODE 1000 is an answer without rows."""
-    assert read((SHARED / "payloads" / "caiso" / "oasis_SLD_REN_FCST_no_data_1000.xml").read_bytes()).received == 0
+    assert read((SHARED / "payloads" / "caiso" / "oasis_SLD_REN_FCST_no_data_1000.xml").read_bytes()).record_count == 0
 
 
 @pytest.mark.parametrize(

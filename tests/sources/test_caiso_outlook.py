@@ -71,7 +71,7 @@ def test_the_recorded_file_equals_an_independent_reading() -> None:
     for column, variable in names.items():
         values = {start: value for start, name, value in stored(page) if name == variable}
         assert list(values.values()) == [float(row[column]) for row in rows]
-    assert (page.observations.num_rows, page.received, list(page.skipped)) == (288 * 13, 288, [])
+    assert (page.observations.num_rows, page.record_count, list(page.skipped)) == (288 * 13, 288, [])
     first = page.observations.to_pylist()[0]
     assert first["interval_start"] == datetime(2023, 1, 1, 8, tzinfo=UTC)
     assert (first["interval_end"] - first["interval_start"], first["location"], first["unit"]) == (STEP, "CAISO", "MW")

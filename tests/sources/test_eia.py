@@ -114,13 +114,13 @@ def test_an_absent_value_is_null() -> None:
 def test_the_total_may_be_a_string(total: Any) -> None:
     """`total` is read as an int and as a string."""
     page = parse(an_answer(a_row("2024-01-01T00"), a_row("2024-01-01T01"), total=total))
-    assert (page.received, page.total) == (2, 2)
+    assert (page.record_count, page.total) == (2, 2)
 
 
 def test_no_rows_are_an_empty_page() -> None:
     """An answer with total "0" is a page without rows."""
     page = parse(an_answer())
-    assert (page.received, page.total, page.observations.num_rows, list(page.following)) == (0, 0, 0, [])
+    assert (page.record_count, page.total, page.observations.num_rows, list(page.next_requests)) == (0, 0, 0, [])
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_body_that_is_no_json_may_pass(body: bytes) -> None:
 
 def test_a_byte_order_mark_is_passed_over() -> None:
     """JSON with a byte order mark is read."""
-    assert parse(BOM + an_answer(a_row())).received == 1
+    assert parse(BOM + an_answer(a_row())).record_count == 1
 
 
 def test_a_row_without_its_location_is_a_format_error() -> None:
@@ -285,9 +285,9 @@ def test_an_unpredictable_period_is_paged_by_offset() -> None:
     assert len(first) == 1
     rows = [a_row(f"{datetime(2024, 1, 1) + timedelta(hours=h + 1):%Y-%m-%dT%H}") for h in range(5000)]
     page = parse(an_answer(*rows, total="12001"), entry, first[0])
-    assert [request.offset for request in page.following] == [5000, 10000]
-    assert [dict(request.params)["offset"] for request in page.following] == ["5000", "10000"]
-    assert len({request.label for request in [*first, *page.following]}) == 3
+    assert [request.offset for request in page.next_requests] == [5000, 10000]
+    assert [dict(request.params)["offset"] for request in page.next_requests] == ["5000", "10000"]
+    assert len({request.label for request in [*first, *page.next_requests]}) == 3
 
 
 def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
@@ -296,10 +296,10 @@ def test_a_predictable_period_is_asked_in_slices_that_touch() -> None:
     first = eia.build_requests(entry, hours(0, 3000))
     assert [request.period for request in first] == [hours(0, 1250)]
     page = parse(an_answer(a_row("2024-01-01T01"), total="1"), entry, first[0])
-    assert [request.period for request in page.following] == [hours(1250, 2500), hours(2500, 3000)]
-    assert {request.offset for request in page.following} == {0}
-    last = parse(an_answer(a_row("2024-02-22T03"), total="1"), entry, page.following[0])
-    assert list(last.following) == []
+    assert [request.period for request in page.next_requests] == [hours(1250, 2500), hours(2500, 3000)]
+    assert {request.offset for request in page.next_requests} == {0}
+    last = parse(an_answer(a_row("2024-02-22T03"), total="1"), entry, page.next_requests[0])
+    assert list(last.next_requests) == []
 
 
 def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
@@ -308,7 +308,7 @@ def test_a_slice_with_more_rows_than_predicted_is_paged() -> None:
     first = eia.build_requests(entry, hours(0, 1000))[0]
     rows = [a_row("2024-01-01T01", respondent="ISNE", fueltype=f"F{n}") for n in range(5000)]
     page = parse(an_answer(*rows, total="5500"), entry, first)
-    assert [(request.period, request.offset) for request in page.following] == [
+    assert [(request.period, request.offset) for request in page.next_requests] == [
         (hours(0, 500), 5000),
         (hours(500, 1000), 0),
     ]
@@ -320,7 +320,7 @@ def test_an_upstream_that_ignores_the_slice_is_paged_by_offset_alone() -> None:
     first = eia.build_requests(entry, hours(0, 20000))[0]
     rows = [a_row(f"{datetime(2019, 1, 1) + timedelta(hours=h)}"[:13].replace(" ", "T")) for h in range(5000)]
     page = parse(an_answer(*rows, total="15000"), entry, first)
-    assert [request.offset for request in page.following] == [5000, 10000]
+    assert [request.offset for request in page.next_requests] == [5000, 10000]
 
 
 @needs_shared
@@ -351,7 +351,7 @@ def test_recorded_answers_are_read_as_they_say(path: Any) -> None:
     page = parse(path.read_bytes(), request=Request("http://host/file/answer.json"))
     columns = ("interval_start", "interval_end", "location", "variable", "value")
     got = list(zip(*(page.observations[column].to_pylist() for column in columns), strict=True))
-    assert len(got) == len(said["response"]["data"]) == page.received
+    assert len(got) == len(said["response"]["data"]) == page.record_count
     assert set(got) == expected
     assert page.total == int(said["response"]["total"])
 

@@ -52,7 +52,7 @@ def test_an_unknown_host_gets_the_generic_source() -> None:
     """A minimal entry reads one column of times and one of numbers."""
     page = read([{"when": "2024-01-01T05:00:00Z", "Load MW": 17.5, "note": "x"}])
     assert entry().source == "generic"
-    assert page.received == 1
+    assert page.record_count == 1
     assert page.observations.to_pylist() == [
         {
             "interval_start": datetime(2024, 1, 1, 5, tzinfo=UTC),
@@ -179,7 +179,7 @@ def test_several_numeric_columns_are_series_where_the_entry_says_so() -> None:
 def test_a_reported_null_stays_and_an_absent_value_does_not(missing: Any) -> None:
     """A null in its usual forms is an observation without a value; a missing column is no observation."""
     page = read([{"t": "2024-01-01T00:00Z", "v": missing}, {"t": "2024-01-01T01:00Z"}], value="v")
-    assert (page.received, values(page, "value")) == (2, [None])
+    assert (page.record_count, values(page, "value")) == (2, [None])
 
 
 @pytest.mark.parametrize("value", ["12 MW", "1,234", [1], 10**400])
@@ -334,7 +334,7 @@ def test_the_recorded_outlook_of_caiso_equals_an_independent_reading() -> None:
         for fuel, value in record.items():
             variable = fuel.lower().replace(" ", "_")
             independent.append((start, start + timedelta(minutes=5), "CAISO", variable, "MW", float(value)))
-    assert (page.received, len(independent)) == (288, 288 * 13)
+    assert (page.record_count, len(independent)) == (288, 288 * 13)
     assert values(page, "interval_start", "interval_end", "location", "variable", "unit", "value") == independent
 
 

@@ -174,7 +174,7 @@ def test_day_ahead_prices_are_known_on_the_day_before() -> None:
 def test_one_record_comes_in_several_shapes(document: Any, base: str) -> None:
     """A record under the plural or singular root, bare or in a list, gives the same observation."""
     page = parse(document, base=base)
-    assert page.received == 1
+    assert page.record_count == 1
     assert values(page) == {"load": 10.0}
 
 
@@ -189,14 +189,14 @@ def test_no_rows_are_said_in_five_ways(nothing: Any, path: str) -> None:
         {"HourlySystemLoad": nothing},
     ):
         page = parse(document, path)
-        assert (page.received, page.observations.num_rows) == (0, 0)
+        assert (page.record_count, page.observations.num_rows) == (0, 0)
 
 
 def test_a_root_that_holds_nothing_but_attributes_has_no_rows() -> None:
     """A root with only attributes, such as a namespace, is an answer without rows."""
     attributes = {"@xmlns": "http://WEBSERV.iso-ne.com", "@version": "1.1"}
     for document in ({"HourlySystemLoads": attributes}, {"HourlySystemLoads": {"HourlySystemLoad": attributes}}):
-        assert parse(document).received == 0
+        assert parse(document).record_count == 0
     assert values(parse({"HourlySystemLoads": attributes | {"HourlySystemLoad": a_load()}})) == {"load": 10.0}
 
 
@@ -333,7 +333,7 @@ def test_the_fuel_mix_is_read_at_its_instant() -> None:
         {"BeginDate": begin, "GenMw": 36, "FuelCategoryRollup": "Landfill Gas"},
     ]
     page = parse({"GenFuelMixes": {"GenFuelMix": records}}, "genfuelmix/current")
-    assert page.received == 3
+    assert page.record_count == 3
     assert values(page) == {
         "generation_natural_gas": 8586.0,
         "generation_batteries": -3.0,

@@ -237,7 +237,7 @@ def test_units_are_those_of_the_answer() -> None:
     assert column(page, "variable") == ["temperature_2m_era5"] * 2 + ["cloud_cover"] * 2
     assert column(page, "unit") == ["°C"] * 2 + ["%"] * 2
     assert column(page, "value") == [1.0, None, None, 50.0]
-    assert page.received == 2
+    assert page.record_count == 2
     assert page.observations["published_at"].null_count == 4
 
 

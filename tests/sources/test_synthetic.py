@@ -40,7 +40,7 @@ def collected(asked, period=WEEK):
         synthetic.parse_response(asked, request, Response(b"", NOW))
         for request in synthetic.build_requests(asked, period)
     ]
-    assert all(page.received == page.total == page.observations.num_rows for page in pages)
+    assert all(page.record_count == page.total == page.observations.num_rows for page in pages)
     return concat([page.observations for page in pages])
 
 

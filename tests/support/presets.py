@@ -49,7 +49,7 @@ def read_product(
     response = Response(body.encode() if isinstance(body, str) else body, retrieved, headers=headers or {})
     page = get_source(source_name).parse_response(entry, request, response)
     settled = settle_page(page, entry, request, period)
-    assert (list(settled.skipped), settled.repeated, list(settled.conflicts)) == ([], 0, [])
+    assert (list(settled.skipped), settled.repeat_count, list(settled.conflicts)) == ([], 0, [])
     return settled.page
 
 

@@ -53,8 +53,8 @@ class JudgedPage:
     """What the rules found in a page: the rejected rows, the counts of rows that broke a rule with `warn`, and its
     series, by location and variable, before any row was rejected."""
 
-    rejected: Sequence[Rejected] = ()
-    warned: Sequence[Skipped] = ()
+    rejections: Sequence[Rejected] = ()
+    warnings: Sequence[Skipped] = ()
     series: dict[tuple[str, str], SeriesCount] = field(default_factory=dict)
 
 
@@ -84,15 +84,15 @@ class Judgement:
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self.rejected: list[Rejected] = []
-        self.warned: list[Skipped] = []
+        self.rejections: list[Rejected] = []
+        self.warnings: list[Skipped] = []
         self.series: dict[tuple[str, str], SeriesCount] = {}
         self.not_judged: list[str] = []
 
     def add(self, page: JudgedPage) -> None:
         """Adds what the rules found in a page."""
-        self.rejected += page.rejected
-        self.warned += page.warned
+        self.rejections += page.rejections
+        self.warnings += page.warnings
         for key, page_count in page.series.items():
             count = self.series.setdefault(key, SeriesCount())
             count.rows += page_count.rows
@@ -114,9 +114,9 @@ class Judgement:
         stays = np.ones(table.num_rows, bool)
         for verdict in verdicts:
             if verdict.rule.otherwise == "reject":
-                stays &= ~verdict.broken
-        self.rejected += _reject_rows(table, verdicts)[1]
-        self.warned += _list_warned(verdicts)
+                stays &= ~verdict.is_broken
+        self.rejections += _reject_rows(table, verdicts)[1]
+        self.warnings += _list_warned(verdicts)
         return stays, [verdict for verdict in verdicts if verdict.rule.otherwise == "fail"]
 
     def judge_answer(self, period: Period | None, now: datetime) -> list[str]:
@@ -142,7 +142,7 @@ class Judgement:
 
         return [
             f"not as expected, but stored: {item.reason}: {item.count} rows, such as {item.example}"
-            for item in count_skipped(self.warned)
+            for item in count_skipped(self.warnings)
         ]
 
     def list_rejected(self) -> list[Skipped]:
@@ -151,7 +151,7 @@ class Judgement:
 
         return count_skipped(
             Skipped(f"rejected by {item.rule}", item.rows.num_rows, item.reason, rule=item.rule)
-            for item in self.rejected
+            for item in self.rejections
         )
 
     def _find_lack(self, rule: AnswerRule, period: Period | None, now: datetime) -> str | None:
@@ -226,7 +226,7 @@ def _reject_rows(table: pa.Table, verdicts: Sequence[Verdict]) -> tuple[pa.Table
 
     stays, rejected = np.ones(table.num_rows, bool), []
     for verdict in verdicts:
-        if verdict.rule.otherwise == "reject" and (rejected_rows := verdict.broken & stays).any():
+        if verdict.rule.otherwise == "reject" and (rejected_rows := verdict.is_broken & stays).any():
             rejected.append(Rejected(verdict.rule.name, verdict.reason, table.filter(pa.array(rejected_rows))))
             stays &= ~rejected_rows
     return table.filter(pa.array(stays)) if rejected else table, rejected

@@ -131,15 +131,15 @@ def is_silent(entry: Entry, candidate: Candidate, history: SeriesHistory) -> boo
 
 @dataclass(frozen=True, slots=True)
 class SeriesHistory:
-    """The rows of a series before it fell silent. `starts` and `ends`: the intervals with values; `retrieved`: when
-    these were first retrieved; all (N,) in µs since 1970. `zero_share`: the share of the values that are zero.
-    `observed`: how long the entry had rows by then, within the time that was read."""
+    """The rows of a series before it fell silent. `starts` and `ends`: the intervals with values; `retrieval_times`:
+    when these were first retrieved; all (N,) in µs since 1970. `zero_share`: the share of the values that are zero.
+    `observed_span`: how long the entry had rows by then, within the time that was read."""
 
     starts: Integers
     ends: Integers
-    retrieved: Integers
+    retrieval_times: Integers
     zero_share: float = 0.0
-    observed: timedelta = timedelta()
+    observed_span: timedelta = timedelta()
 
 
 def is_regular(history: SeriesHistory) -> bool:
@@ -147,9 +147,9 @@ def is_regular(history: SeriesHistory) -> bool:
     import numpy as np
 
     starts = np.unique(history.starts)
-    if len(starts) < 2 or history.observed < REGULAR_SPAN:
+    if len(starts) < 2 or history.observed_span < REGULAR_SPAN:
         return False
-    return len(starts) * _to_timedelta(np.median(np.diff(starts))) >= REGULAR_SHARE * history.observed
+    return len(starts) * _to_timedelta(np.median(np.diff(starts))) >= REGULAR_SHARE * history.observed_span
 
 
 def measure_pause(entry: Entry, history: SeriesHistory) -> timedelta:
@@ -165,9 +165,9 @@ def measure_pause(entry: Entry, history: SeriesHistory) -> timedelta:
     pauses = [SPACINGS * entry.resolution]
     if len(gaps):
         pauses += [SPACINGS * _to_timedelta(np.median(gaps)), 2 * _to_timedelta(_find_usual_longest(gaps))]
-    retrieval_order = np.argsort(history.retrieved, kind="stable")
+    retrieval_order = np.argsort(history.retrieval_times, kind="stable")
     hour = count_microseconds(HOUR)
-    answers, places = np.unique(history.retrieved[retrieval_order] // hour * hour, return_index=True)
+    answers, places = np.unique(history.retrieval_times[retrieval_order] // hour * hour, return_index=True)
     if len(answers) > FEWEST_ANSWERS:
         latest_ends = np.maximum.accumulate(history.ends[retrieval_order])
         lag = count_microseconds(entry.available.lag or timedelta())

@@ -22,13 +22,13 @@ class Verdict:
     """The rows of a table that break `rule`, (rows,), and the `reason`, which describes the first of them."""
 
     rule: Expectation
-    broken: Mask
+    is_broken: Mask
     reason: str
 
     @property
     def count(self) -> int:
         """The number of rows that break the rule."""
-        return int(np.count_nonzero(self.broken))
+        return int(np.count_nonzero(self.is_broken))
 
 
 @dataclass(frozen=True, slots=True)

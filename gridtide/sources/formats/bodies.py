@@ -35,7 +35,7 @@ class Member(NamedTuple):
 
     name: str
     content: bytes
-    modified: datetime | None = None
+    modified_at: datetime | None = None
 
 
 def unpack_members(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
@@ -131,7 +131,7 @@ def _unzip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
             modified = datetime(*member_info.date_time)  # of which clock, a zip does not say
             for inner in unpack_members(entry, archive.read(member_info), patterns):
                 name = f"{member_info.filename}/{inner.name}".rstrip("/")
-                members.append(Member(name, inner.content, inner.modified or modified))
+                members.append(Member(name, inner.content, inner.modified_at or modified))
         return members
 
 

@@ -33,9 +33,9 @@ CELLS_IN_ONE = 4_000_000
 class CellTable:
     """The `rows` records of a response.
 
-    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece. `inherited`
-    columns belong to the elements that contain the records, and are never values. `place` returns the position of the
-    record with a number (`row 7`). `skipped` are records that could not be read.
+    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece.
+    `inherited_columns` belong to the elements that contain the records, and are never values. `place` returns
+    the position of the record with a number (`row 7`). `skipped` are records that could not be read.
     """
 
     names: Sequence[str]
@@ -43,7 +43,7 @@ class CellTable:
     read: Callable[[Sequence[str]], CellColumns]
     pieces: Callable[[Sequence[str], NumberStyle], Iterator[CellColumns]]
     place: Callable[[int], str]
-    inherited: frozenset[str] = frozenset()
+    inherited_columns: frozenset[str] = frozenset()
     skipped: list[Skipped] = field(default_factory=list)
     hint: str = ""
     """Where else the records may be, as a fix."""
@@ -51,7 +51,7 @@ class CellTable:
     @property
     def own(self) -> list[str]:
         """The columns of the records themselves."""
-        return [name for name in self.names if name not in self.inherited]
+        return [name for name in self.names if name not in self.inherited_columns]
 
 
 def build_table(
@@ -92,7 +92,9 @@ def attach_constants(table: CellTable, constants: Mapping[str, str]) -> CellTabl
             yield {name: piece[name] if name in piece else _repeat_text(added[name], length) for name in names}
 
     names = [*table.names, *added]
-    return replace(table, names=names, read=read, pieces=pieces, inherited=table.inherited | frozenset(added))
+    return replace(
+        table, names=names, read=read, pieces=pieces, inherited_columns=table.inherited_columns | frozenset(added)
+    )
 
 
 def _repeat_text(text: str, rows: int) -> pa.StringArray:

@@ -65,9 +65,9 @@ def read_answer(
 
 def _read_modification(member: Member, zone: ZoneInfo) -> dict[str, str]:
     """Returns when the member of an archive was written, on the clock of `zone`, as its header `Last-Modified`."""
-    if member.modified is None:
+    if member.modified_at is None:
         return {}
-    return {"last-modified": format_datetime(member.modified.replace(tzinfo=zone).astimezone(UTC))}
+    return {"last-modified": format_datetime(member.modified_at.replace(tzinfo=zone).astimezone(UTC))}
 
 
 def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:

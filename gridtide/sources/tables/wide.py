@@ -48,7 +48,7 @@ def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, Cell
     unfolded = build_table(
         columns,
         lambda row: f"{table.place(row // len(names))}, {names[row % len(names)]}",
-        table.inherited,
+        table.inherited_columns,
         table.skipped,
     )
     long_entry = msgspec.structs.replace(
@@ -88,7 +88,7 @@ def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
     unfolded = build_table(
         columns,
         lambda row: f"{table.place(int(places[row]) % table.rows)}, {names[places[row] // table.rows]}",
-        table.inherited,
+        table.inherited_columns,
         table.skipped,
     )
     series = entry.value or {value_name: SeriesNames()}

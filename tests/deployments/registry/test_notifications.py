@@ -163,7 +163,7 @@ async def test_nothing_is_lost_while_a_receiver_is_away(
     monkeypatch.setattr("tasks.notify.history.GRACE", timedelta(0))
     await deployed(tmp_path, "away")
     lost = {f"prefect.flow-run.{await end('away', 'Crashed', StateType.CRASHED, 'killed')}" for _ in range(3)}
-    await recorded(lambda found: lost <= {one.resource.id for one in found.troubles} and any(found.failed.values()))
+    await recorded(lambda found: lost <= {one.resource.id for one in found.troubles} and any(found.failed_ids.values()))
     telling = asyncio.create_task(notify(hours=1))
     await asyncio.sleep(7)  # the first attempts are in vain
     assert not telling.done()

@@ -150,5 +150,5 @@ def test_what_is_not_stored_is_counted(
         )
         for row in rows
     )
-    counted = settled.repeated + sum(skipped.count for skipped in (*page.skipped, *settled.skipped))
+    counted = settled.repeat_count + sum(skipped.count for skipped in (*page.skipped, *settled.skipped))
     assert (stored, counted) == outcome(records, conflict)

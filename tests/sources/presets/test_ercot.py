@@ -146,7 +146,7 @@ def test_older_days_come_as_documents_of_the_archive() -> None:
     assert dict(listing.params)["postDatetimeFrom"] == "2025-11-01T00:00"
     body = json.dumps({"_meta": {"totalPages": 2, "currentPage": 1}, "archives": [{"docId": 1}, {"docId": 2}]}).encode()
     page = get_source("ercot").parse_response(entry, listing, Response(body, RETRIEVED))
-    assert [dict(request.params).get("download") for request in page.following] == [None, "1", "2"]
+    assert [dict(request.params).get("download") for request in page.next_requests] == [None, "1", "2"]
     assert (page.observations.num_rows, page.total) == (0, None)
     text = b"DeliveryDate,HourEnding,SettlementPoint,SettlementPointPrice,DSTFlag\n" + b"".join(
         f"11/02/2025,{hour},{point},{price},{flag}\n".encode()
@@ -154,7 +154,7 @@ def test_older_days_come_as_documents_of_the_archive() -> None:
         for point in ("HB_NORTH", "HB_WEST")
     )
     document = zipped("a.zip", zipped("b.csv", text))
-    page = get_source("ercot").parse_response(entry, page.following[1], Response(document, RETRIEVED))
+    page = get_source("ercot").parse_response(entry, page.next_requests[1], Response(document, RETRIEVED))
     assert sorted(stored_of(page).items()) == [
         (("2025-11-02T05:00Z", "HB_NORTH", "lmp_day_ahead"), 1),
         (("2025-11-02T06:00Z", "HB_NORTH", "lmp_day_ahead"), 2),
@@ -235,7 +235,7 @@ def test_a_page_asks_for_the_next_one() -> None:
     request = Request(entry.url, (("page", "1"),), label="x")
     body = answer(PRICES, [["2026-01-10", "01:00", "A", 1.0, False]], pages=2).encode()
     page = get_source("ercot").parse_response(entry, request, Response(body, RETRIEVED))
-    assert [dict(following.params)["page"] for following in page.following] == ["2"]
+    assert [dict(following.params)["page"] for following in page.next_requests] == ["2"]
 
 
 def test_recordings_are_read_whole() -> None:

@@ -74,7 +74,7 @@ def test_pages_of_the_exchange_follow_each_other() -> None:
         ("2026-01-10T05:00Z", "NORTH", "generation_storage"): -2,
         ("2026-01-10T05:00Z", "NORTH", "net_generation"): 11,
     }
-    assert [dict(request.params)["pageNumber"] for request in page.following] == ["2"]
+    assert [dict(request.params)["pageNumber"] for request in page.next_requests] == ["2"]
     assert page.total == 2
 
 

@@ -133,7 +133,7 @@ def test_pages_go_by_rows_and_declare_their_total() -> None:
         "pjm", "lmp_day_ahead", envelope([price(f"2026-11-01T0{hour}:00:00", 20.0) for hour in (5, 6)], 5), **HUB
     )
     assert page.total == 5
-    assert [dict(request.params)["startRow"] for request in page.following] == ["3"]
+    assert [dict(request.params)["startRow"] for request in page.next_requests] == ["3"]
     assert read_product("pjm", "lmp_day_ahead", envelope([]), **HUB).observations.num_rows == 0
 
 

@@ -127,7 +127,7 @@ def test_different_values_of_one_time_are_counted(conflict: str | None, stored: 
     settled = settle(body, **({"conflict": conflict} if conflict else {}))
     assert settled.page.observations["value"].to_pylist() == stored
     assert sum(skipped.count for skipped in (*settled.page.skipped, *settled.skipped)) == counted
-    assert settled.repeated == 1
+    assert settled.repeat_count == 1
 
 
 def test_different_values_of_one_time_are_refused_where_the_entry_says_so() -> None:
@@ -201,7 +201,7 @@ def test_pages_are_asked_for_until_the_last(
             entry, request, Response(json.dumps({**answer, "rows": [row]}).encode(), RETRIEVED)
         )
         assert page.observations.num_rows == 1
-        waiting = list(page.following)
+        waiting = list(page.next_requests)
     assert waiting == []
     assert requested == asked
 

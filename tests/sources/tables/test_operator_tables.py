@@ -337,7 +337,7 @@ def test_an_answer_of_an_operator_is_read_whole(name: str) -> None:
     body = (OPERATORS / product.path).read_bytes()
     request = Request("https://grid.example/table", period=product.day)
     settled = settle_page(generic.parse_response(entry, request, Response(body, RETRIEVED)), entry, request, None)
-    assert (*settled.page.skipped, *settled.skipped, settled.repeated) == (0,)
+    assert (*settled.page.skipped, *settled.skipped, settled.repeat_count) == (0,)
     rows = settled.page.observations.to_pylist()
     stored = {
         (f"{row['interval_start']:%Y-%m-%dT%H:%MZ}", row["location"], row["variable"]): row["value"] for row in rows

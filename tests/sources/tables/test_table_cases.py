@@ -297,7 +297,7 @@ def test_one_page_of_several_is_incomplete(
         read(f"c09-*/{file}", keys, headers)
     assert f'"pages": {json.dumps(pages)}' in str(raised.value)
     page = read(f"c09-*/{file}", {**keys, "pages": pages}, headers)
-    assert (page.observations.num_rows, len(page.following)) == (24, 1)
+    assert (page.observations.num_rows, len(page.next_requests)) == (24, 1)
 
 
 OUTLOOK = {

@@ -71,7 +71,7 @@ async def collect_pages(entry: Entry, period: Period | None, **options) -> list[
                     return reading.parse_response(moved, request, answer)
 
                 page = await http.fetch(moved, request, read)
-                waiting += page.following
+                waiting += page.next_requests
                 pages.append(page)
     return pages
 
