@@ -258,6 +258,47 @@ def test_paths_in_the_docs_exist(page: str) -> None:
     assert [path for path in paths if path not in planned and not (ROOT / path).exists()] == []
 
 
+def table_rows() -> dict[str, str]:
+    """What can be added, and where, by the table in docs/architecture.md."""
+    table = PAGE.read_text().split("## Where do I add …")[1].split("\n## ")[0]
+    return dict(re.findall(r"^\| (\w.*?) \| (.*) \|$", table, re.MULTILINE)[1:])
+
+
+QUESTIONS = (
+    "a grid operator",
+    "a receiver of notifications",
+    "a training feature",
+    "a check of quality",
+    "an exporter of metrics",
+    "a store",
+    "a forecaster",
+    "a flow",
+)
+"""What people ask where to add, as the beginning of a row."""
+
+
+def test_the_page_says_where_to_add_what() -> None:
+    """Each question has a row, and each row names a file or a page where it goes."""
+    rows = table_rows()
+    assert [question for question in QUESTIONS if not any(what.startswith(question) for what in rows)] == []
+    assert [what for what, where in rows.items() if not re.findall(rf"{CODE_PATH}|\]\([\w/]+\.md", where)] == []
+
+
+def test_names_in_the_table_are_in_the_files_beside_them() -> None:
+    """Functions, constants and keys that a row names occur in a file, a folder or a page of the same row."""
+    missing = []
+    for what, where in table_rows().items():
+        paths = [ROOT / path for path in re.findall(CODE_PATH, where)]
+        paths += [PAGE.parent / page for page in re.findall(r"\]\(([\w/]+\.md)", where)]
+        files = [file for path in paths for file in (path.rglob("*.*") if path.is_dir() else [path]) if file.is_file()]
+        names = [path.name for path in files]
+        text = "".join(file.read_text() for file in files if file.suffix in (".py", ".md", ".json", ".yaml"))
+        for name in re.findall(r"`([\w.]+)`", where):
+            if name not in names and not (ROOT / name).exists() and not re.search(rf"\b{re.escape(name)}\b", text):
+                missing.append((what, name))
+    assert missing == []
+
+
 @pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "gridtide"], ids=str)
 def test_the_domain_knows_no_orchestrator_and_one_file_knows_mlx(path: Path) -> None:
     """gridtide does not import Prefect, and only mlx_store.py imports MLX."""
