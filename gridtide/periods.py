@@ -151,7 +151,7 @@ def split_calendar_months(period: Period, count: int, zone: ZoneInfo) -> list[Pe
 
 
 def union(periods: Iterable[Period]) -> list[Period]:
-    """Returns the same moments as sorted periods; overlapping and touching periods are joined."""
+    """Joins `periods` that overlap or touch; returns the joined ones, sorted."""
     merged_periods: list[Period] = []
     for period in sorted(periods):
         if merged_periods and period.start <= merged_periods[-1].end:

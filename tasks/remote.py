@@ -101,7 +101,7 @@ async def gather_remotely(exchange: LocationExchange, number: int, lake: str, ou
 async def derive_remotely(
     exchange: LocationExchange, number: int, shifts: Mapping[SeriesKind, Sequence[int]], out: str
 ) -> None:
-    """Write the base of location `number`, whose series are there, to the place at the address `out`."""
+    """Write the base of location `number`, whose series are in `exchange`, to the place at the address `out`."""
     await exchange.derive(await open_lake(out), number, shifts)
 
 

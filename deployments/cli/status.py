@@ -52,7 +52,7 @@ class SeriesStatus:
     reported: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as JSON: starts of intervals in ISO 8601."""
+        """The status of the series as JSON: starts of intervals in ISO 8601."""
         moments = {"last_row": self.last_row, "last_value": self.last_value}
         return {
             "location": self.location,

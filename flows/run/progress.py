@@ -30,7 +30,7 @@ def watch_progress(watcher: Watcher) -> Iterator[None]:
 
 
 def report_progress(name: str, finished: int, pieces: int) -> None:
-    """Call the watcher, if there is one."""
+    """Tell the watcher of this run, if it has one, that `finished` of the `pieces` of the entry `name` are done."""
     watcher = _watcher.get()
     if watcher is not None:
         watcher(name, finished, pieces)

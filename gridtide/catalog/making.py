@@ -142,7 +142,7 @@ def _find_newest(files: Sequence[CatalogFile], now: datetime) -> datetime | None
 
 
 def find_covered(entry_files: EntryFiles, now: datetime) -> list[Period]:
-    """Returns the periods for which files answer all that the entry requests now; empty if it takes snapshots."""
+    """Returns the periods for which files answer all that the entry requests now; empty for an entry of snapshots."""
     entry = entry_files.entry
     answered = join_listed(entry, entry_files.files, now)
     if not answered or not get_source(entry.source).takes_period(entry):

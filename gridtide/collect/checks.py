@@ -366,9 +366,10 @@ class PageChecks:
 
 
 def settle_page(page: Page, entry: Entry, request: Request, period: Period | None) -> ParsedPage:
-    """Returns `page`, which answers `request`, without the rows that `entry` rejects, and with each key once.
+    """Returns `page`, which answers `request`, without the rows that a rule of `entry` rejects, and with each key once.
 
-    Raises `FormatError` if the entry accepts neither.
+    Raises `FormatError` if a row breaks a rule with `fail`, or if two rows with one key have different values and the
+    entry's `conflict` does not say which of them counts.
     """
     from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
 

@@ -51,7 +51,7 @@ class Failure:
         return now < self.next and not is_future(self.last, now)
 
     def waits(self, entry: Entry, now: datetime) -> bool:
-        """Whether requesting it before `next` cannot help: the reason lasts, and the entry has not changed."""
+        """Whether a request before `next` cannot help, because the reason lasts and the entry has not changed."""
         return self.is_lasting and self.fingerprint == entry.fingerprint and self.is_waiting(now)
 
     def as_dict(self) -> dict[str, Any]:

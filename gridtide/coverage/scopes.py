@@ -52,7 +52,7 @@ class Part:
     scope: Scope
 
     def describe_within(self, whole: Scope) -> str:
-        """Returns its period, with its scope if that is not `whole`."""
+        """Returns the period of the part as text, with its scope if that is not `whole`."""
         text = self.scope.describe_within(whole)
         return f"{self.period} of {text}" if text else str(self.period)
 

@@ -101,7 +101,7 @@ async def list_inputs(
 async def verify(lake: Lake, pinned: Iterable[Input]) -> None:
     """Raises `StorageError` if a file of `pinned` is missing or its content has changed.
 
-    A file that was removed after it was compacted counts as unchanged; `tables` raises if its months do not contain it.
+    A file that was removed after it was compacted counts as unchanged; `read_tables` raises if no month contains it.
     """
     pinned = await _select_present(lake, pinned)
     for file, metadata in zip(pinned, await lake.read_metadata_of([file.path for file in pinned]), strict=True):

@@ -195,12 +195,12 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
 
     @property
     def auths(self) -> tuple[Auth, ...]:
-        """Its credentials, as a tuple."""
+        """The kinds of credentials of the entry, as a tuple."""
         return self.auth if isinstance(self.auth, tuple) else (self.auth,)
 
     @property
     def shifts(self) -> tuple[Shift, ...]:
-        """Its shifts, as a tuple."""
+        """The corrections of labels that are off, as a tuple."""
         return self.shift if isinstance(self.shift, tuple) else (self.shift,)
 
     @property

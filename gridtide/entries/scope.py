@@ -75,7 +75,7 @@ class Scope:
         return added_scopes
 
     def is_comparable(self, earlier: Scope) -> bool:
-        """Whether it has the facets of `earlier` and its responses are read in the same way."""
+        """Whether this scope has the facets of `earlier` and its responses are read in the same way."""
         return self.reading == earlier.reading and self.values().keys() == earlier.values().keys()
 
     def describe_within(self, whole: Scope) -> str:

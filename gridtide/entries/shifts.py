@@ -59,14 +59,14 @@ class Shift(StrictStruct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """Its length in hours and minutes, ISO 8601, such as `-PT1H30M`."""
+        """The length of the shift in hours and minutes, ISO 8601, such as `-PT1H30M`."""
         hours, minutes = divmod(abs(self.by) // timedelta(minutes=1), 60)
         sign = "-" if self.by < timedelta(0) else ""
         return f"{sign}PT{f'{hours}H' if hours else ''}{f'{minutes}M' if minutes else ''}"
 
     @property
     def patterns(self) -> tuple[str, ...]:
-        """Its patterns of series, as a tuple."""
+        """The patterns of the series that are shifted, as a tuple."""
         return (self.series,) if isinstance(self.series, str) else self.series
 
     @property

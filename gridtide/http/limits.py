@@ -34,8 +34,8 @@ class LocalLimiter:
         self._times: dict[tuple[str, str], deque[float]] = {}
 
     async def acquire(self, limit: RateLimit, share: Callable[[], float] = lambda: 1.0) -> None:
-        """Returns when one more request under `limit` may be sent, in the order of calls; `share` (0 to 1) returns the
-        part of the limit that this process may use."""
+        """Waits until one more request under `limit` may be sent; calls are served in their order. `share` (0 to 1)
+        returns the part of the limit that this process may use."""
         clock = asyncio.get_running_loop().time
         async with self._queues.setdefault(limit.name, asyncio.Lock()):
             for rate_text in limit.rates:

@@ -51,8 +51,8 @@ class MovedFiles:
 async def warn_of_moved(
     lake: Lake, entry: Entry, entries: Iterable[Entry], files: Sequence[File], now: datetime
 ) -> list[str]:
-    """Returns a text for each place that `find_moved` finds, of an entry whose `files`, in its own place, all began to
-    be stored within `YOUNG` before `now`; others know their place. Raises `StorageError`."""
+    """Returns a text for each place that `find_moved` finds; none for an entry whose own place has had `files` for
+    longer than `YOUNG` before `now`, as it was not moved of late. Raises `StorageError`."""
     beginning = min((file.stamp for file in files), default=now)
     if beginning < now - YOUNG:
         return []

@@ -82,9 +82,9 @@ class ByteStore:
             return await run_blocking(self._create_file, path, body)
 
     async def put(self, path: str, body: bytes, *, replace: bool = False) -> str | None:
-        """Stores `body` at `path`; an existing file is an error unless `replace` is set.
+        """Stores `body` at `path`; with `replace` an existing file is replaced, and the tag of the new one is returned.
 
-        Returns its tag, as in `Object`, if `replace` is set.
+        Without `replace`, raises `StorageError` also if there is a file at `path`.
         """
         if not replace:
             if not await self.create(path, body, path):

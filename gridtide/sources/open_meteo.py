@@ -99,8 +99,8 @@ def takes_period(entry: Entry) -> bool:
 
 
 def find_problems(entry: Mapping[str, Any]) -> list[str]:
-    """Refuses an `available` by which a forecast would be known before it was made: Open-Meteo replaces its forecasts
-    until their hour, and does not give the time of publication."""
+    """Returns the problem of an `available` by which a forecast would be known before it was made: Open-Meteo replaces
+    its forecasts until their hour, and does not give the time of publication."""
     availability = entry.get("available")
     if not isinstance(availability, dict) or (
         availability.get("day_before") is None and not str(availability.get("lag")).startswith("-")

@@ -50,7 +50,7 @@ class SilentSeries:
 
     @property
     def label(self) -> SeriesLabel:
-        """Returns its location and variable."""
+        """Returns the location and the variable of the series."""
         return self.location, self.variable
 
     def __str__(self) -> str:

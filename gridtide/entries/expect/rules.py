@@ -42,8 +42,8 @@ def as_patterns(patterns: Patterns) -> tuple[str, ...]:
 
 
 def selects_series(patterns: Patterns, location: str, variable: str) -> bool:
-    """Whether the series of this location and variable matches one of `patterns`, whatever its source: all series of an
-    entry have the same."""
+    """Whether the series of this location and variable matches one of `patterns`. Its source is not compared, because
+    all series of an entry have one source."""
     names = map(SeriesName.parse, as_patterns(patterns))
     return any(matches_any(location, [name.location]) and matches_any(variable, [name.variable]) for name in names)
 
@@ -61,7 +61,7 @@ class SelectiveRule(StrictStruct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Its kind and its series, as reports name it."""
+        """The kind and the series of the rule, as reports name it."""
         named = [*as_patterns(self.series), *([self.variable] if self.variable else [])]
         return f"{getattr(self, 'kind', '')} of {', '.join(named) or 'all series'}"
 
@@ -101,7 +101,7 @@ class RangeRule(SelectiveRule, frozen=True, kw_only=True):
 
 
 class AllowedRule(SelectiveRule, frozen=True, kw_only=True):
-    """Values are among `values`; nulls are."""
+    """Values are among `values`; a null is always allowed."""
 
     kind: Literal["allowed"]
     values: Annotated[tuple[float, ...], Meta(min_length=1)]
@@ -166,7 +166,7 @@ class SumRule(StrictStruct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Its kind and its total, as reports name it."""
+        """The kind and the total of the rule, as reports name it."""
         return f"sum of {self.total}"
 
     @property
@@ -187,7 +187,7 @@ class OppositeRule(StrictStruct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Its kind and its series, as reports name it."""
+        """The kind and the series of the rule, as reports name it."""
         return f"opposite of {self.series}"
 
     @property
@@ -248,7 +248,7 @@ class Expect(StrictStruct, frozen=True):
 
     @property
     def is_about_answers(self) -> bool:
-        """Whether it is about whole answers, so that an answer to a part of a request cannot be checked."""
+        """Whether any rule is about whole answers, so that an answer to a part of a request cannot be checked."""
         return bool(self.required or self.minimum_rows or any(rule.otherwise == "fail" for rule in self.answer_rules))
 
 
