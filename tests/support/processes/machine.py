@@ -22,7 +22,7 @@ from deployments.machine.worker import worker_status
 from deployments.registry.deploy import POOL
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import find_server
-from tests.support.processes.prefect_servers import LATER_START, PROMPT_EVENTS
+from tests.support.processes.prefect_servers import LATER_START
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -59,7 +59,6 @@ def _environment(folder: Path) -> dict[str, str]:
         "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
         # a run that waits for the one before it asks again after this time, by default after 30 s
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "3",
-        **PROMPT_EVENTS,
         "PYTHONPATH": str(ROOT),
     }
 

@@ -37,12 +37,6 @@ LATER_START = {
 """The settings of a server whose database has all that. It need not import what is installed beside Prefect to find
 types of blocks in it, such as Dask and the clients of AWS, which takes a quarter of a server's start."""
 
-PROMPT_EVENTS = {
-    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.5",
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "0.5",
-}
-"""The settings of a server that writes events to its database soon, by default every 5 s: tests wait for them."""
-
 
 def prefect_database(folder: Path) -> Path:
     """A database of Prefect in `folder` as `FIRST_START` leaves it, made by the first process that asks for it.
@@ -79,9 +73,7 @@ def serving(home: Path) -> Iterator[str]:
         PREFECT_SERVER_API_PORT,
         PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION,
         PREFECT_SERVER_REGISTER_BLOCKS_ON_START,
-        PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL,
         PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED,
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL,
         temporary_settings,
     )
 
@@ -95,8 +87,6 @@ def serving(home: Path) -> Iterator[str]:
         PREFECT_SERVER_REGISTER_BLOCKS_ON_START: False,
         # no run comes between those that a test asks for, whatever the time of day
         PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED: False,
-        PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL: 0.5,  # as in `PROMPT_EVENTS`
-        PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL: 0.5,
     }
 
     def drain() -> None:
