@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -77,6 +77,21 @@ account_autocreate = true
 """
 
 
+BUILD_RINGS = """
+import sys
+from swift.common.ring import RingBuilder
+
+folder, *servers = sys.argv[1:]
+for name, port in (server.split("=") for server in servers):
+    builder = RingBuilder(2, 1, 1)
+    place = {"ip": "127.0.0.1", "port": int(port), "replication_ip": "127.0.0.1", "replication_port": int(port)}
+    builder.add_dev({"region": 1, "zone": 1, "device": "disk", "weight": 1.0, "meta": "", **place})
+    builder.rebalance()
+    builder.get_ring().save(f"{folder}/{name}.ring.gz")
+"""
+"""Builds the ring of each server of Swift; `swift-ring-builder` would start a process for each step of each."""
+
+
 @contextmanager
 def serve_s3rver(folder: Path) -> Iterator[str]:
     """The URL of an s3rver with its data in `folder`, with the key `S3RVER_KEY`; skips where it cannot be installed."""
@@ -114,16 +129,24 @@ def serve_swift(folder: Path) -> Iterator[str]:
     for name, port in ports.items():
         template = PROXY_SETTINGS if name == "proxy" else STORAGE_SETTINGS
         (folder / f"{name}.conf").write_text(template.format(name=name, port=port, **known))
-        if name != "proxy":
-            build = [str(programs / "swift-ring-builder"), str(folder / f"{name}.builder")]
-            _run(*build, "create", "2", "1", "1")
-            _run(*build, "add", f"r1z1-127.0.0.1:{port}/disk", "1")
-            _run(*build, "rebalance")
+    _run(
+        str(programs / "python"),
+        "-c",
+        BUILD_RINGS,
+        str(folder),
+        *(f"{name}={ports[name]}" for name in SWIFT_SERVERS[:-1]),
+    )
     with ExitStack() as stack:
-        for name, port in ports.items():
+        for name in SWIFT_SERVERS:  # only the last is waited for, the proxy, after all of them have begun to start
             command = [str(programs / f"swift-{name}-server"), str(folder / f"{name}.conf")]
-            stack.enter_context(running_program(command, partial(_listens, port), folder / f"{name}.log"))
+            is_ready = partial(all_listen, ports.values()) if name == SWIFT_SERVERS[-1] else lambda: True
+            stack.enter_context(running_program(command, is_ready, folder / f"{name}.log"))
         yield f"http://127.0.0.1:{ports['proxy']}"
+
+
+def all_listen(ports: Iterable[int]) -> bool:
+    """Whether a program listens at each of `ports`."""
+    return all(_listens(port) for port in ports)
 
 
 def _install_swift(home: Path) -> None:
