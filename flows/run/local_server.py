@@ -53,15 +53,19 @@ LOGGED = {"PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "WARNING"}
 
 
 START_TIMEOUT = 300.0
+"""Seconds for a server to start. At the first start it migrates its database, minutes of work on a loaded machine."""
 
 
 STOP_TIMEOUT = 30.0
+"""Seconds for a process to end after SIGTERM, before it is killed."""
 
 
 ANSWER_TIMEOUT = 30.0
+"""Seconds for a running server to answer: it may be busy with the states of many runs."""
 
 
 REFUSALS = (401, 403)
+"""The statuses with which a server refuses a password."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ from gridtide.periods import Period
 from gridtide.threads import run_computing
 
 NO_RETRIEVAL = (1 << 63) - 1
+"""The largest int64, later than any retrieval, in µs since 1970."""
 
 GATHERED_ROWS = 1 << 17
 """The number of rows that are passed on together: small files cost less together, and a NumPy operation on a larger

@@ -21,6 +21,7 @@ from gridtide.periods import Period
 from gridtide.variables import SeriesName, matches_any
 
 FURTHEST_MOVE = timedelta(days=1)
+"""The greatest shift that is accepted."""
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 

@@ -33,6 +33,7 @@ RETRIES: RetryConfig = {
 """For failures that pass within seconds; the task's own retries cover longer outages."""
 
 TIMEOUTS: ClientConfig = {"connect_timeout": "5s", "timeout": "120s"}
+"""A store that accepts no connection within seconds is away; a whole file on a slow line may take minutes."""
 
 BOTO_LIMITS: Mapping[str, Any] = {"connect_timeout": 5, "retries": {"total_max_attempts": 3}}
 """The same for boto3, which reads the clock of a bucket, and lists names that obstore refuses."""

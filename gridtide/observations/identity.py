@@ -133,6 +133,7 @@ def _mix_column(marks: np.ndarray, column: np.ndarray) -> np.ndarray:
 
 
 _NULL = np.uint64(0x6E756C6C)
+"""What a null is hashed to: the letters of `null`."""
 
 
 def to_integers(column: pa.ChunkedArray) -> np.ndarray:

@@ -586,6 +586,7 @@ FREQUENT_POLICY = {
     "fresh": "PT5M",
 }
 FINAL_POLICY = {"available": {"lag": "P7D"}, "reread": "P7D"}
+"""Five business days are seven days, as each week has a weekend."""
 SETTLED_POLICY = HOURLY_POLICY | FINAL_POLICY
 """For data that are final after about five business days."""
 DAY_AHEAD_POLICY = HOURLY_POLICY | {"available": {"day_before": "13:30", "timezone": ZONE.key}, "reread": "P2D"}

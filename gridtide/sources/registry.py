@@ -27,6 +27,7 @@ PACKAGES = ("gridtide.sources",)
 """The packages whose modules are sources, if they define `build_requests` and `parse_response`."""
 
 _MONTH = timedelta(days=31)
+"""The longest month: a chunk of P31D holds any calendar month whole."""
 
 
 @functools.cache

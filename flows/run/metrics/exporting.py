@@ -31,6 +31,7 @@ PUSH_TIMEOUT = 5.0
 """Seconds after which a push is given up."""
 
 CONCURRENT_PUSHES = 8
+"""Pushes at the same time, one per entry. In turn, each entry would wait `PUSH_TIMEOUT` for a gateway that is away."""
 
 GATEWAY_FIX = 'Start it, correct the variable, or install "gridtide[metrics]"'
 

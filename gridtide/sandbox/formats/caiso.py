@@ -41,6 +41,7 @@ CODE, ZONE = CALIFORNIA.code, ZoneInfo(CALIFORNIA.zone)
 
 
 LONGEST_REQUEST = timedelta(days=31)
+"""A longer period is refused with error 1004, as by OASIS."""
 
 
 PRICES_KEPT = timedelta(days=1187)

@@ -39,6 +39,7 @@ RATE_LIMITS = ((5, 1.0), (9000, 3600.0))
 
 
 ROWS_PER_PAGE = 5000
+"""The most rows of one answer, as the API documents it."""
 
 
 FIRST_LABEL = np.datetime64("2019-01-01T00", "h")

@@ -27,6 +27,7 @@ INSTALLED = int(sum(NEW_ENGLAND.capacity.values()))
 
 
 RESERVE = 2048
+"""The operating reserve that a report requires, in MW."""
 
 
 DRIFT = 2020

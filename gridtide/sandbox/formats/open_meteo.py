@@ -28,6 +28,7 @@ ARCHIVE, FORECAST = "/v1/archive", "/v1/forecast"
 
 
 ARCHIVE_LAG = timedelta(days=5)
+"""The archive is that of ERA5, which appears five days later."""
 
 
 FIRST_DAY = {ARCHIVE: date(1940, 1, 1), FORECAST: date(2016, 1, 1)}
