@@ -164,17 +164,17 @@ def union(periods: Iterable[Period]) -> list[Period]:
 
 def missing(target: Period, covered: Iterable[Period]) -> list[Period]:
     """Returns the parts of `target` that no period of `covered` overlaps: target − covered."""
-    holes = []
+    gaps = []
     start = target.start
     for period in union(covered):
         if period.start >= target.end:
             break
         if period.start > start:
-            holes.append(Period(start, period.start))
+            gaps.append(Period(start, period.start))
         start = max(start, period.end)
     if start < target.end:
-        holes.append(Period(start, target.end))
-    return holes
+        gaps.append(Period(start, target.end))
+    return gaps
 
 
 def local_days(period: Period, zone: ZoneInfo) -> Iterator[date]:

@@ -152,7 +152,7 @@ def find_covered(entry_files: EntryFiles, now: datetime) -> list[Period]:
     checked = CheckedFiles(contents={file.path: file.metadata for file in entry_files.files})
     answers = read_answers(entry, [listed_file.file for listed_file in entry_files.files], checked, now)
     whole = Part(Period(answered[0].start, answered[-1].end), find_entry_scope(entry))
-    return missing(whole.period, [hole.period for hole in find_unanswered([whole], answers)])
+    return missing(whole.period, [part.period for part in find_unanswered([whole], answers)])
 
 
 def describe_entry_series(

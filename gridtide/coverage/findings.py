@@ -100,7 +100,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     waiting = [
         failure
         for failure in await failed_periods.recall_failures(lake, entry)
-        if failure.is_waiting(now) and any(failure.period.overlaps(hole.period) for hole in (*gaps, *revisions))
+        if failure.is_waiting(now) and any(failure.period.overlaps(part.period) for part in (*gaps, *revisions))
     ]
     scopes = describe_scopes(entry.name, Part(period, find_entry_scope(entry)), answers)
     warnings = describe_future_files(files, now)

@@ -39,7 +39,7 @@ class Coverage:
     @property
     def share(self) -> float:
         """The complete share of the span, 0 to 1."""
-        return 1 - sum((hole.duration for hole in self.missing), timedelta()) / self.span.duration
+        return 1 - sum((period.duration for period in self.missing), timedelta()) / self.span.duration
 
     def __str__(self) -> str:
         picture = self.picture()
@@ -62,11 +62,11 @@ class Coverage:
 
     def _cell(self, cell: Period) -> str:
         """Returns the block of a cell: empty if nothing is complete, full if all is, and between for any part."""
-        holes = missing(cell, self.complete)
-        if any(hole.overlaps(failed) for hole in holes for failed in self.failed):
+        missing_periods = missing(cell, self.complete)
+        if any(period.overlaps(failed) for period in missing_periods for failed in self.failed):
             return FAILED
-        share = 1 - sum((hole.duration for hole in holes), timedelta()) / cell.duration
-        if not holes or not share:
+        share = 1 - sum((period.duration for period in missing_periods), timedelta()) / cell.duration
+        if not missing_periods or not share:
             return LEVELS[-1] if share else LEVELS[0]
         return LEVELS[min(len(LEVELS) - 2, 1 + int(share * (len(LEVELS) - 2)))]
 
@@ -83,6 +83,6 @@ async def measure_coverage(
         return None
     files = await lake.list_files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, span, before)
-    holes = gaps.find_gaps(entry, span, now, read_answers(entry, files, checked, now))
+    open_parts = gaps.find_gaps(entry, span, now, read_answers(entry, files, checked, now))
     failed = tuple(failure.period for failure in await failed_periods.recall_failures(lake, entry))
-    return Coverage(span, tuple(missing(span, [part.period for part in holes])), failed)
+    return Coverage(span, tuple(missing(span, [part.period for part in open_parts])), failed)

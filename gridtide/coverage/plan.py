@@ -52,18 +52,18 @@ async def plan_chunks(entry: Entry, period: Period, now: datetime, lake: Lake, *
     files = await lake.list_files(entry.output_folder, entry.file_prefix)
     checked = await soundness.check_files(lake, files, due_part.period)
     answers = read_answers(entry, files, checked, now)
-    holes = gaps.find_gaps(entry, period, now, answers)
+    open_parts = gaps.find_gaps(entry, period, now, answers)
     failures = [] if refresh else await failed_periods.recall_failures(lake, entry)
     waiting = [
         failure
         for failure in failures
-        if failure.waits(entry, now) and any(failure.period.overlaps(hole.period) for hole in holes)
+        if failure.waits(entry, now) and any(failure.period.overlaps(part.period) for part in open_parts)
     ]
-    open_periods = union(hole.period for hole in holes)
-    covered = due_part.period.duration - sum((hole.duration for hole in open_periods), timedelta(0))
+    open_periods = union(part.period for part in open_parts)
+    covered = due_part.period.duration - sum((part.duration for part in open_periods), timedelta(0))
     notes = [*not_due, *checked.problems, *_describe_waiting(waiting), *describe_future_files(files, now)]
     notes += describe_scopes(entry.name, due_part, answers)
-    chunks = cut_chunks(entry, [due_part] if refresh else holes, waiting)
+    chunks = cut_chunks(entry, [due_part] if refresh else open_parts, waiting)
     return Plan(entry, chunks, covered, warnings=notes, checked_files=checked, files=files)
 
 

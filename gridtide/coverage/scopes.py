@@ -176,9 +176,9 @@ def find_partial(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Part]:
     """Finds what was not requested in files, although they answer its period."""
     periods = union(answer.period for answer in answers)
     return [
-        Part(period, hole.scope)
-        for hole in find_unanswered([entry_part], answers)
-        for period in missing(hole.period, missing(hole.period, periods))
+        Part(period, open_part.scope)
+        for open_part in find_unanswered([entry_part], answers)
+        for period in missing(open_part.period, missing(open_part.period, periods))
     ]
 
 

@@ -451,7 +451,8 @@ class _Reader:
     def _read_between_labels(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals up to the next label of their series, or from the previous one if labels are ends.
 
-        A gap that is longer than all gaps that occur twice is a hole: its interval has the length of the adjacent one.
+        A gap that is longer than all gaps that occur twice is one of missing labels: its interval has the length of the
+        adjacent one.
         """
         begins, ends = starts.copy(), starts.copy()
         resolution = count_microseconds(self.entry.resolution)
