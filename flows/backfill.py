@@ -107,6 +107,7 @@ async def backfill(
         run,
         entries,
     ):
+        # all plans before any request: a lake that cannot be read, or a wrong period, costs nothing of a quota
         plans = [await plan_chunks(entry, period, run.stamp, run.lake, refresh=refresh) for entry in entries]
         plans = [await _warn_of_moved_files(plan, run, settings.apis) for plan in plans]
         if dry_run:

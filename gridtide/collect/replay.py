@@ -94,6 +94,7 @@ async def replay_collection(
         for part_entry, part_readings in await _split_by_scope(lake, entry, readings):
             partly = any(file.period != collection.period for file in part_readings)
             bodies = await open_replay(lake, collection, among, partly=partly)
+            # a parser that was put back gives an earlier content again: its file must count once more
             superseded_before = {file.path: file for file in part_readings if file.superseded_at}
             collected = await _store_reading(lake, part_entry, collection, bodies, superseded_before)
             replaced = await _supersede_readings(lake, collected.files, part_readings, bodies.moments)

@@ -59,6 +59,7 @@ def find_holes(
             continue
         present_intervals = np.unique(moments // resolution_us)
         for period in complete:
+            # only intervals that lie in the period as a whole: the first bound is rounded up, the end down
             first_interval, end_interval = (
                 -(-microseconds(period.start) // resolution_us),
                 microseconds(period.end) // resolution_us,

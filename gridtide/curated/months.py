@@ -120,6 +120,7 @@ class Month:
         older: list[pa.Table] = []
         constants = ConstantsFinder()
 
+        # the latest vintages come first, as training reads only them: it stops where `latest_groups` says
         def sort_latest() -> Iterator[pa.Table]:
             for piece in split_by_location(self.table, sorted_rows):
                 constants.add(piece)
@@ -151,6 +152,7 @@ class Month:
             metadata = {_INPUTS: json.dumps(self.inputs, sort_keys=True), _NEWEST: str(self.newest)}
             metadata |= {_LATEST: str(latest_groups), _ROWS: json.dumps(group_rows)}
             writer.add_key_value_metadata(metadata)
+            # only now are all rows and the bytes of all groups known
             writer.add_key_value_metadata(constants.as_footer() | checksumming_sink.as_footer())
         return sink.getvalue()
 

@@ -81,6 +81,7 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
     parts = urlsplit(uri)
     prefix = parts.path.strip("/")
     try:
+        # boto3 itself reads AWS_DEFAULT_REGION only, while other tools of AWS set AWS_REGION
         session = session or boto3.Session(region_name=os.environ.get("AWS_REGION"))
         client = session.client("s3", endpoint_url=endpoint_url, config=Config(**BOTO_LIMITS))
         client_meta = client.meta
@@ -95,6 +96,7 @@ def _connect_s3(uri: str, session: boto3.Session | None, endpoint_url: str | Non
         parts.netloc,
         prefix=prefix or None,
         config={"aws_endpoint_url_s3": client_meta.endpoint_url, "region": client_meta.region_name},
+        # obstore refuses plain HTTP otherwise, which servers beside AWS use
         client_options={**TIMEOUTS, "allow_http": client_meta.endpoint_url.startswith("http://")},
         retry_config=RETRIES,
         credential_provider=credentials,
