@@ -70,7 +70,7 @@ def _time_first_export() -> float:
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.dict(os.environ, places),
-        patch.object(exporting, "metrics_folder", lambda: Path(folder)),
+        patch.object(exporting, "find_metrics_folder", lambda: Path(folder)),
     ):
         started = time.perf_counter()
         warnings = exporting.export_samples(list_samples("ingest", REPORT, datetime.now(UTC)))

@@ -25,7 +25,7 @@ from benchmarks.processes import PROGRAMS, serving
 from flows.ingest import ingest
 from flows.run.local_flow import local_flow
 from flows.run.local_server import ensure_server
-from gridtide.collect.collection import collect, scheduled_period
+from gridtide.collect.collection import collect, find_scheduled_period
 from gridtide.config.loading import load
 from gridtide.http.client import Http
 from gridtide.lake import Lake
@@ -119,7 +119,7 @@ async def _run_plainly(config: str, lake: str) -> None:
 
         async def collect_entry(entry: Any) -> None:
             async with slots:
-                await collect(entry, lake=store, http=http, stamp=stamp, period=scheduled_period(entry, stamp))
+                await collect(entry, lake=store, http=http, stamp=stamp, period=find_scheduled_period(entry, stamp))
 
         await asyncio.gather(*(collect_entry(entry) for entry in load(config).apis))
 

@@ -29,7 +29,7 @@ from flows.run.report import (
     summarize_collection,
 )
 from flows.run.session import check_selection, name_entries, open_collection_run
-from gridtide.collect.collection import scheduled_period
+from gridtide.collect.collection import find_scheduled_period
 from gridtide.entries.entry import Entry
 from tasks.collect import CollectionRun, Outcome, run_collection
 
@@ -68,7 +68,7 @@ async def ingest(
 
 
 async def _collect_current(run: CollectionRun, entry: Entry) -> Outcome:
-    outcome = await run_collection(run, entry, scheduled_period(entry, run.stamp))
+    outcome = await run_collection(run, entry, find_scheduled_period(entry, run.stamp))
     report_progress(entry.name, 1, 1)
     return outcome
 

@@ -30,7 +30,7 @@ from gridtide.lake.names import parse_name
 from gridtide.periods import Period
 
 
-def cache_key(entry: Entry, period: Period | None, lake: str) -> str:
+def build_cache_key(entry: Entry, period: Period | None, lake: str) -> str:
     """The cache key of a collection: it depends on the request, its period and the lake.
 
     It has only letters, digits, `_` and `-`, as it is the name of a file and of a lock.
@@ -119,7 +119,7 @@ class CollectionAttempts:
     @property
     def key(self) -> str:
         """The cache key of the result."""
-        return cache_key(self.entry, self.period, self.run.lake.uri)
+        return build_cache_key(self.entry, self.period, self.run.lake.uri)
 
     async def attempt(self) -> dict[str, Any]:
         """Collect the open periods, as soon as a slot is free and the wait that the upstream requested is over.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from deployments.cli.console import text_table
+from deployments.cli.console import draw_table
 from gridtide.catalog.records import Catalogue, SeriesRecord
 from gridtide.periods import describe_duration
 
 
-def series_table(catalogue: Catalogue) -> Table:
+def tabulate_series(catalogue: Catalogue) -> Table:
     """The series of `catalogue` as a table, a row for each."""
     rows = [
         (
@@ -25,7 +25,7 @@ def series_table(catalogue: Catalogue) -> Table:
         for series in catalogue.series
     ]
     headings = ("series", "unit", "every", "from", "covered", "vintages", "last value", "state")
-    return text_table(headings, rows, right=("covered", "vintages"))
+    return draw_table(headings, rows, right=("covered", "vintages"))
 
 
 def _describe_state(series: SeriesRecord) -> str:

@@ -22,7 +22,7 @@ from dotenv import load_dotenv
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from deployments.cli.console import counted, err, exit_code, out, text_table
+from deployments.cli.console import choose_exit_code, count_noun, err, out
 from gridtide.config.loading import load
 from gridtide.config.raw_entry import split_url
 from gridtide.config.readings import reading_once
@@ -54,7 +54,7 @@ class Commands(TyperGroup):
             if ctx.params["debug"]:
                 raise
             err.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
-            ctx.exit(exit_code(error))
+            ctx.exit(choose_exit_code(error))
 
 
 app = typer.Typer(
@@ -69,13 +69,13 @@ app = typer.Typer(
 T = TypeVar("T")
 
 
-def _checked_lake(uri: T) -> T:
+def _check_lake(uri: T) -> T:
     """`uri`; raises `ConfigurationError` if it is not the address of a lake."""
     _check_address("--lake", uri)
     return uri
 
 
-def _checked_out(uri: T) -> T:
+def _check_out(uri: T) -> T:
     """`uri`; raises `ConfigurationError` if it is not the address of a place for training sets."""
     _check_address("--out", uri)
     return uri
@@ -89,7 +89,7 @@ def _check_address(option: str, uri: object) -> None:
         raise ConfigurationError(option, str(error)) from None
 
 
-def _checked_pool(name: str) -> str:
+def _check_pool(name: str) -> str:
     """`name`; raises `ConfigurationError` if a work pool cannot have that name."""
     try:
         check_server_name(name)
@@ -98,7 +98,7 @@ def _checked_pool(name: str) -> str:
     return name
 
 
-def _checked_url(text: str | None) -> str | None:
+def _check_url(text: str | None) -> str | None:
     """`text`; raises `ConfigurationError` if it cannot be the URL of a sandbox."""
     parts = split_url({"url": text})
     if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
@@ -118,7 +118,7 @@ LakeUri = Annotated[
     typer.Option(
         "--lake",
         metavar="PATH_OR_URI",
-        callback=_checked_lake,
+        callback=_check_lake,
         help="Folder or URI of the lake; default: the configuration's.",
     ),
 ]
@@ -135,7 +135,7 @@ SandboxUrl = Annotated[
     typer.Option(
         "--sandbox-url",
         metavar="URL",
-        callback=_checked_url,
+        callback=_check_url,
         help="Use the sandbox that `gridtide sandbox` serves at this URL.",
     ),
 ]
@@ -147,9 +147,7 @@ Cluster = Annotated[
 ]
 
 
-DemoLake = Annotated[
-    Path, typer.Option("--lake", metavar="FOLDER", callback=_checked_lake, help="The lake of the demo.")
-]
+DemoLake = Annotated[Path, typer.Option("--lake", metavar="FOLDER", callback=_check_lake, help="The lake of the demo.")]
 
 
 DEFAULT_CONFIG = Path("api_config.json")
@@ -208,7 +206,7 @@ def deploy_command(
     sandbox_url: SandboxUrl = None,
     pool: Annotated[
         str,
-        typer.Option("--pool", metavar="NAME", callback=_checked_pool, help="The work pool of the deployments."),
+        typer.Option("--pool", metavar="NAME", callback=_check_pool, help="The work pool of the deployments."),
     ] = "gridtide",
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a prefect.yaml instead.")] = False,
 ) -> None:
@@ -261,7 +259,7 @@ def validate_command(
     """Report every problem of the configuration."""
     settings = load(config)
     entries = settings.select(select or ())
-    out.print(f"{config}: {counted(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
+    out.print(f"{config}: {count_noun(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
     if probe:
         _check_options(config, select, sandbox_url)
         from deployments.cli.probe import run_probes
@@ -352,7 +350,7 @@ def prepare_command(
         typer.Option(
             "--out",
             metavar="PATH_OR_URI",
-            callback=_checked_out,
+            callback=_check_out,
             help="Write features/NAME/ to this folder or URI; default: the lake.",
         ),
     ] = None,
@@ -409,7 +407,7 @@ def evaluate_command(
     out_address: Annotated[
         str | None,
         typer.Option(
-            "--out", metavar="PATH_OR_URI", callback=_checked_out, help="Write evaluation/ there; default: in the set."
+            "--out", metavar="PATH_OR_URI", callback=_check_out, help="Write evaluation/ there; default: in the set."
         ),
     ] = None,
 ) -> None:
@@ -530,7 +528,7 @@ def status_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Show what the lake contains of each entry: last file, rows, age, coverage."""
-    from deployments.cli.status import EntryStatus, quality_table, read_status, status_table
+    from deployments.cli.status import EntryStatus, read_status, tabulate_quality, tabulate_statuses
     from deployments.machine.prefect_api import connect_for_blocks
     from tasks.lake import open_lake
 
@@ -547,8 +545,8 @@ def status_command(
     if as_json:
         typer.echo(json.dumps([status.as_dict() for status in statuses], indent=2))
     else:
-        out.print(status_table(statuses))
-        quality = quality_table(statuses)
+        out.print(tabulate_statuses(statuses))
+        quality = tabulate_quality(statuses)
         if quality:
             out.print(quality)
 
@@ -564,7 +562,7 @@ def catalog_command(
     ] = True,
 ) -> None:
     """List every series of the lake: unit, period, coverage, freshness, vintages, licence; and write catalog/."""
-    from deployments.cli.catalog import list_licences, series_table
+    from deployments.cli.catalog import list_licences, tabulate_series
     from deployments.machine.prefect_api import connect_for_blocks, read_schedules
     from gridtide.catalog.page.page_data import LakePicture
     from gridtide.catalog.writing import document_of, picture_lake, write_catalog
@@ -588,7 +586,7 @@ def catalog_command(
     if as_json:
         typer.echo(json.dumps(document_of(picture), indent=2))
         return
-    out.print(series_table(picture.catalogue))
+    out.print(tabulate_series(picture.catalogue))
     for line in list_licences(picture.catalogue):
         out.print(line, soft_wrap=True, markup=False)
 
@@ -630,14 +628,14 @@ def doctor_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """Show what is wrong with versions, folders, credentials, lake, clock and server, and how to fix it."""
-    from deployments.cli.doctor import as_dicts, examine, exit_code_of, findings_table
+    from deployments.cli.doctor import as_dicts, examine, sum_up_exit_code, tabulate_findings
 
     findings = asyncio.run(examine(config, lake, lambda: datetime.now(UTC)))
     if as_json:
         typer.echo(json.dumps(as_dicts(findings), indent=2))
     else:
-        out.print(findings_table(findings))
-    raise typer.Exit(exit_code_of(findings))
+        out.print(tabulate_findings(findings))
+    raise typer.Exit(sum_up_exit_code(findings))
 
 
 @app.command("sandbox")
@@ -710,9 +708,9 @@ def sql_command(
         answer = fetch_answer(connection, query)
     if answer is not None:
         cells = [tuple(map(_write_cell, row.values())) for row in answer.slice(0, rows).to_pylist()]
-        out.print(text_table(answer.column_names, cells))
+        out.print(draw_table(answer.column_names, cells))
         limit = f", the first {rows} are printed" if answer.num_rows > rows else ""
-        err.print(f"{counted(answer.num_rows, 'row', 'rows')}{limit}")
+        err.print(f"{count_noun(answer.num_rows, 'row', 'rows')}{limit}")
 
 
 def _write_cell(cell: Any) -> str:
@@ -721,7 +719,7 @@ def _write_cell(cell: Any) -> str:
 
 def _tell_written(row_count: int, path: Path | None) -> None:
     if path is not None:
-        err.print(f"{path}: {counted(row_count, 'row', 'rows')}", markup=False)
+        err.print(f"{path}: {count_noun(row_count, 'row', 'rows')}", markup=False)
 
 
 @app.command("export")

@@ -27,7 +27,7 @@ FAILED, MISUSED, REFUSED = 1, 2, 3
 """Exit codes: an entry or a step failed · wrong usage, configuration or spec · credentials missing or refused."""
 
 
-def exit_code(error: GridtideError) -> int:
+def choose_exit_code(error: GridtideError) -> int:
     """The exit code of a command that ends with `error`."""
     match error:
         case ConfigurationError() | TrainingError():
@@ -37,7 +37,7 @@ def exit_code(error: GridtideError) -> int:
     return FAILED
 
 
-def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
+def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> Table:
     """A table of `rows` of texts; the `columns` named in `right` are aligned right. A last column that is too wide is
     folded."""
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -49,7 +49,7 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Seq
     return grid
 
 
-def counted(count: int, singular: str, plural: str) -> str:
+def count_noun(count: int, singular: str, plural: str) -> str:
     """`count` with its noun.
 
     >>> counted(1, "entry", "entries"), counted(1200, "entry", "entries")

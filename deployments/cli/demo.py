@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deployments.cli import flow_commands
-from deployments.cli.console import err, out, text_table
+from deployments.cli.console import draw_table, err, out
 from deployments.cli.flow_commands import Durations, FlowOptions, Report
 from flows.prepare_training import LAYOUT as PREPARE_LAYOUT
 from flows.run.report import RunError
@@ -82,7 +82,7 @@ def _show_results(ingested: Report, backfilled: Report | None, durations: Durati
                 problem or _name_files(files),
             )
         )
-    out.print(text_table(("entry", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
+    out.print(draw_table(("entry", "rows", "seconds", "file"), rows, right=("rows", "seconds")))
 
 
 def _name_files(files: list[str]) -> str:

@@ -20,7 +20,7 @@ import aiohttp
 from packaging.requirements import Requirement
 from rich.table import Table
 
-from deployments.cli.console import FAILED, MISUSED, REFUSED, counted, text_table
+from deployments.cli.console import FAILED, MISUSED, REFUSED, count_noun, draw_table
 from deployments.cli.status import read_status
 from gridtide import __version__
 from gridtide.clock import measure_offset, read_date
@@ -69,7 +69,7 @@ async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -
         settings = load(config)
     except GridtideError as error:
         return [*findings, _describe_problem("configuration", error), *await _check_server()]
-    findings.append(CheckResult("configuration", "ok", counted(len(settings.apis), "entry", "entries")))
+    findings.append(CheckResult("configuration", "ok", count_noun(len(settings.apis), "entry", "entries")))
     address = lake or settings.lake
     return [
         *findings,
@@ -80,19 +80,19 @@ async def examine(config: Path, lake: str | None, now: Callable[[], datetime]) -
     ]
 
 
-def exit_code_of(findings: Iterable[CheckResult]) -> int:
+def sum_up_exit_code(findings: Iterable[CheckResult]) -> int:
     """0 without problems; else the exit code of the problems if they agree, and 1 if they do not."""
     codes = {finding.exit_code for finding in findings if finding.level == "problem"}
     return codes.pop() if len(codes) == 1 else FAILED if codes else 0
 
 
-def findings_table(findings: Sequence[CheckResult]) -> Table:
+def tabulate_findings(findings: Sequence[CheckResult]) -> Table:
     """The results of the checks as a table."""
     rows = [
         (finding.check, finding.level, f"{finding.message.removesuffix('.')}. {finding.fix}".strip(". "))
         for finding in findings
     ]
-    return text_table(("check", "", "result"), rows)
+    return draw_table(("check", "", "result"), rows)
 
 
 def as_dicts(findings: Sequence[CheckResult]) -> list[dict[str, Any]]:
@@ -168,7 +168,7 @@ async def _check_credentials(entries: Sequence[Entry]) -> list[CheckResult]:
             REFUSED,
         )
         for name, names in missing.items()
-    ] or [CheckResult("credentials", "ok", f"{counted(len(values), 'value', 'values')} set")]
+    ] or [CheckResult("credentials", "ok", f"{count_noun(len(values), 'value', 'values')} set")]
 
 
 def _describe_access(names: Sequence[str], entries: Sequence[Entry]) -> str:
@@ -194,7 +194,7 @@ async def _check_lake(config: Config, address: str, now: datetime) -> list[Check
     statuses = await read_status(config.apis, lake, now)
     damaged = [problem for status in statuses for problem in status.problems]
     if damaged:
-        message = f"{counted(len(damaged), 'file is', 'files are')} damaged or foreign: {damaged[0]}"
+        message = f"{count_noun(len(damaged), 'file is', 'files are')} damaged or foreign: {damaged[0]}"
         findings.append(CheckResult("lake", "warning", message, "gridtide status --json lists all"))
     return [*findings, *await _list_findings("lake", _check_writable(lake))]
 
@@ -268,7 +268,7 @@ async def _check_server() -> list[CheckResult]:
         return []  # reported by the check of PREFECT_HOME; without a home folder Prefect cannot be imported
     from prefect.settings import get_current_settings
 
-    from deployments.machine.worker import worker_status
+    from deployments.machine.worker import find_worker
     from flows.run.local_server import find_server
 
     configured = get_current_settings().api.url
@@ -276,7 +276,7 @@ async def _check_server() -> list[CheckResult]:
         fix = "gridtide up starts server and worker; other commands start a server when they need it"
         return [CheckResult("server", "warning", "no local Prefect server is running", fix)]
     findings = await _list_findings("server", _check_registered())
-    worker = worker_status()
+    worker = find_worker()
     if worker is None and not configured:
         findings.append(CheckResult("worker", "warning", "no worker runs on this machine", "gridtide up"))
     elif worker is not None:

@@ -24,9 +24,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from deployments.cli.console import FAILED, err, out, text_table
+from deployments.cli.console import FAILED, draw_table, err, out
 from deployments.machine.prefect_api import connect_prefect
-from deployments.machine.worker import machine_lock
+from deployments.machine.worker import lock_machine
 from deployments.registry.changes import Change
 from deployments.registry.deploy import register_deployments
 from flows.backfill import LAYOUT as BACKFILL_LAYOUT
@@ -221,7 +221,7 @@ async def run_and_show(command: str, options: FlowOptions, *arguments: Any) -> N
 async def show_deploy(config: Config, path: Path, lake: str | None, sandbox: bool | str, pool: str) -> None:
     """Register the deployments and print what changed."""
     async with announced_server(sandbox):
-        with machine_lock():
+        with lock_machine():
             show_changes(await register_deployments(config, path, lake, sandbox, pool))
 
 
@@ -240,7 +240,7 @@ async def send_test_message() -> int:
                 rows.append((receiver.name, "failed", str(error)))
     if not rows:
         raise ConfigurationError("notify", "there is no receiver", "Set GRIDTIDE_NOTIFY, then gridtide deploy")
-    out.print(text_table(("receiver", "", "answer"), rows))
+    out.print(draw_table(("receiver", "", "answer"), rows))
     return FAILED if any(row[1] == "failed" for row in rows) else 0
 
 
@@ -249,7 +249,7 @@ def show_report(layout: ReportLayout, report: Report) -> None:
     rows = layout.table(report)
     headings = [column.heading for column in layout.columns]
     numbers = [heading for heading in headings if any(not isinstance(row[heading], str) for row in rows)]
-    out.print(text_table(headings, [[format_cell(cell) for cell in row.values()] for row in rows], right=numbers))
+    out.print(draw_table(headings, [[format_cell(cell) for cell in row.values()] for row in rows], right=numbers))
     out.print(layout.headline(report), soft_wrap=True, markup=False)
     for sentence in layout.list_findings(report):
         out.print(f"  {sentence}", soft_wrap=True, markup=False)
@@ -294,4 +294,4 @@ def show_progress(title: str, durations: Durations | None = None) -> Iterator[No
 def show_changes(changes: Sequence[Change]) -> None:
     """Print what changed in each deployment, automation and receiver."""
     rows = [(change.name, change.action, ", ".join(change.parts)) for change in changes]
-    out.print(text_table(("deployment", "", "what"), rows))
+    out.print(draw_table(("deployment", "", "what"), rows))

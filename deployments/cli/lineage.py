@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
-from deployments.cli.console import counted
+from deployments.cli.console import count_noun
 from gridtide.catalog.corrections import describe_correction
 from gridtide.catalog.lineage.kept_bodies import Body
 from gridtide.catalog.lineage.tracing import FileLineage, Lineage
@@ -33,7 +33,7 @@ def _list_lines(lineage: Lineage) -> Iterator[str]:
                 correction = {"since": None, "before": None, **record, "kind": CORRECTION_KINDS[kind]}
                 yield f"  corrected: {record['series']}, {describe_correction(correction)}"
     size = sum(body.size for body in bodies.values())
-    yield f"  {counted(len(lineage.files), 'file', 'files')}{_count_states(lineage)}; {_count_bodies(bodies, size)}"
+    yield f"  {count_noun(len(lineage.files), 'file', 'files')}{_count_states(lineage)}; {_count_bodies(bodies, size)}"
     for entry, files in groupby(
         sorted(lineage.files, key=lambda file: (file.entry, file.path)), lambda file: file.entry
     ):
@@ -48,12 +48,12 @@ def _count_states(lineage: Lineage) -> str:
 
 
 def _count_bodies(bodies: dict[str, Body], size: int) -> str:
-    return f"{counted(len(bodies), 'body', 'bodies')} ({size:,} bytes)" if bodies else "no bodies are kept"
+    return f"{count_noun(len(bodies), 'body', 'bodies')} ({size:,} bytes)" if bodies else "no bodies are kept"
 
 
 def _list_file(file: FileLineage) -> Iterator[str]:
     stored_text = f" stored {file.stored_at:%Y-%m-%dT%H:%M:%SZ}" if file.stored_at else ""
-    rows = "" if file.rows is None else f" {counted(file.rows, 'row', 'rows')}"
+    rows = "" if file.rows is None else f" {count_noun(file.rows, 'row', 'rows')}"
     yield f"    {file.path} [{file.state}]{rows}{stored_text} content {file.content_hash or 'not known'}"
     if file.version:
         yield f"      written by version {file.version}, configuration {file.fingerprint}"

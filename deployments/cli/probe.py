@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from deployments.cli.console import FAILED, REFUSED, counted, err, out, text_table
+from deployments.cli.console import FAILED, REFUSED, count_noun, draw_table, err, out
 from deployments.machine.prefect_api import connect_for_blocks
 from gridtide import sandbox as embedded
 from gridtide.database.upstreams import Upstreams
@@ -45,7 +45,7 @@ async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbo
         http = await stack.enter_async_context(
             Upstreams(list_secrets() if sandbox else await _read_credentials(entries))
         )
-        with err.status(f"Sending a request for each of {counted(len(entries), 'entry', 'entries')}"):
+        with err.status(f"Sending a request for each of {count_noun(len(entries), 'entry', 'entries')}"):
             probes = await probe_entries(entries, http, datetime.now(UTC))
     rows = [
         (probe.entry, "failed" if probe.error else "ok", f"{probe.seconds:.2f}", str(probe.error or _answered(probe)))
@@ -53,7 +53,7 @@ async def run_probes(config: Config, entries: Sequence[Entry], lake: str, sandbo
     ]
     problem = await _try_lake(lake)
     rows.append(("lake", "failed" if problem else "ok", "", str(problem or lake)))
-    out.print(text_table(("entry", "", "seconds", "answer"), rows, right=("seconds",)))
+    out.print(draw_table(("entry", "", "seconds", "answer"), rows, right=("seconds",)))
     errors = [error for error in (problem, *(probe.error for probe in probes)) if error]
     if errors and all(isinstance(error, CredentialsError) for error in errors):
         return REFUSED
@@ -76,7 +76,7 @@ async def _try_lake(address: str) -> GridtideError | None:
 
 
 def _answered(probe: Probe) -> str:
-    return "answers" if probe.rows is None else f"answers, {counted(probe.rows, 'row', 'rows')}"
+    return "answers" if probe.rows is None else f"answers, {count_noun(probe.rows, 'row', 'rows')}"
 
 
 async def probe_entries(entries: Sequence[Entry], http: Upstreams, now: datetime) -> list[Probe]:

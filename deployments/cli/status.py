@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from deployments.cli.console import counted, text_table
+from deployments.cli.console import count_noun, draw_table
 from gridtide.catalog.entry_files import decode_labels, rename_labels
 from gridtide.catalog.quality_blocks import EntryQuality, name_flag, summarize_entry_quality
 from gridtide.coverage import failed_periods
@@ -248,7 +248,7 @@ def _find_absent(files: Sequence[File], by_path: Mapping[str, Metadata | Storage
     return tuple(union(absent))
 
 
-def status_table(statuses: Sequence[EntryStatus]) -> Table:
+def tabulate_statuses(statuses: Sequence[EntryStatus]) -> Table:
     """`statuses` as a table, with the coverage as a bar."""
     rows = [
         (
@@ -269,10 +269,10 @@ def status_table(statuses: Sequence[EntryStatus]) -> Table:
         for status in statuses
     ]
     columns = ("entry", "coverage", "age", "last file's rows", "last file")
-    return text_table(columns, rows, right=("age", "last file's rows"))
+    return draw_table(columns, rows, right=("age", "last file's rows"))
 
 
-def quality_table(statuses: Sequence[EntryStatus]) -> Table | None:
+def tabulate_quality(statuses: Sequence[EntryStatus]) -> Table | None:
     """The quality of the entries of `statuses` that were judged, as a table; None if there are none."""
     rows = [
         (
@@ -286,13 +286,13 @@ def quality_table(statuses: Sequence[EntryStatus]) -> Table | None:
         if status.quality
     ]
     columns = ("entry", "quality", "bad series", "disagreeing", "judged until")
-    return text_table(columns, rows, right=("bad series", "disagreeing")) if rows else None
+    return draw_table(columns, rows, right=("bad series", "disagreeing")) if rows else None
 
 
 def _describe_coverage(status: EntryStatus) -> str:
     coverage = status.coverage
     if coverage is None:
-        return counted(status.files, "snapshot", "snapshots") if status.files else ""
+        return count_noun(status.files, "snapshot", "snapshots") if status.files else ""
     return str(coverage)
 
 
@@ -306,7 +306,7 @@ def _describe_failure(status: EntryStatus) -> str:
     if not status.failures:
         return ""
     latest = max(status.failures, key=lambda failure: failure.last)
-    return f"{latest.period} failed {counted(latest.attempts, 'time', 'times')}: {latest.error}"
+    return f"{latest.period} failed {count_noun(latest.attempts, 'time', 'times')}: {latest.error}"
 
 
 def _describe_silence(status: EntryStatus) -> str:
@@ -333,7 +333,7 @@ def _describe_absent(status: EntryStatus) -> str:
 
 def _describe_rejected(status: EntryStatus) -> str:
     """How many rows the rules of the entry rejected."""
-    return f"{status.last}; {counted(status.rejected_rows, 'row', 'rows')} rejected" if status.rejected_rows else ""
+    return f"{status.last}; {count_noun(status.rejected_rows, 'row', 'rows')} rejected" if status.rejected_rows else ""
 
 
 def _bounds(period: Period) -> list[str]:

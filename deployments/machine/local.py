@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.machine.prefect_api import connect_prefect
-from deployments.machine.worker import ensure_worker, machine_lock, report_lost_runs, stop_worker, worker_status
+from deployments.machine.worker import ensure_worker, find_worker, lock_machine, report_lost_runs, stop_worker
 from deployments.registry import notifications
 from deployments.registry.changes import Change
 from deployments.registry.deploy import POOL, ensure_work_pool, register_deployments
@@ -25,7 +25,7 @@ async def start_machine(config: Config, path: Path, lake: str | None, sandbox: b
     """
     notifications.read_receiver_blocks()
     defer_to_dotenv(config.apis, path.parent)
-    with machine_lock():
+    with lock_machine():
         async with connect_prefect() as api:
             async with get_client() as client:
                 await ensure_work_pool(client, POOL)
@@ -41,8 +41,8 @@ async def stop_machine() -> list[str]:
     Returns the names of what was running. Raises `CredentialsError`, before anything is stopped, if the server refuses
     the password.
     """
-    with machine_lock():
-        worker, server = worker_status(), find_server()
+    with lock_machine():
+        worker, server = find_worker(), find_server()
         if server:
             check_access(server)
         stop_worker()

@@ -16,7 +16,7 @@ from deployments.machine.prefect_api import connect_prefect
 from deployments.registry import notifications
 from deployments.registry.catalogue import build_deployments
 from deployments.registry.run_settings import RUN_SETTINGS
-from flows.run.metrics.exporting import metrics_folder
+from flows.run.metrics.exporting import find_metrics_folder
 from gridtide.entries.entry import Config
 from gridtide.errors import GridtideError, one_line
 from gridtide.lake import Lake
@@ -46,7 +46,7 @@ async def serve_deployments(
             await runner.aadd_deployment(deployment)
         async with get_client() as client:
             await notifications.apply_notifications(client, receivers)
-        with serving_endpoint(metrics_folder()):
+        with serving_endpoint(find_metrics_folder()):
             async with serving_page(await _open_page_lake(lake or config.lake)) as page_url:
                 announce(api_url, page_url)
                 await runner.start()

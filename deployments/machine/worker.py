@@ -36,7 +36,7 @@ from prefect.states import Crashed
 
 from deployments.machine.worker_process import LOCK, NAME
 from deployments.registry.run_settings import RUN_SETTINGS
-from flows.run.local_server import LOGGED, STOP_TIMEOUT, state_folder
+from flows.run.local_server import LOGGED, STOP_TIMEOUT, find_state_folder
 from gridtide.errors import GridtideError
 from tasks.prefect_home import make_writable
 
@@ -45,9 +45,9 @@ WORKER_START_TIMEOUT = 120.0
 
 
 @contextmanager
-def machine_lock() -> Iterator[None]:
+def lock_machine() -> Iterator[None]:
     """Hold a lock, so that no other process of this machine changes deployments, server or worker in the meantime."""
-    with (make_writable(state_folder()) / "up.lock").open("w") as lock:
+    with (make_writable(find_state_folder()) / "up.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -61,10 +61,10 @@ class Worker:
     pool: str
 
 
-def worker_status() -> Worker | None:
+def find_worker() -> Worker | None:
     """The local worker, None if none runs."""
     try:
-        with (state_folder() / LOCK).open() as lock:
+        with (find_state_folder() / LOCK).open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -80,12 +80,12 @@ async def ensure_worker(api: str, pool: str) -> None:
 
     Raises `GridtideError` if the worker does not start, or does not send a heartbeat to the server.
     """
-    running = worker_status()
+    running = find_worker()
     if running == Worker(running.pid if running else 0, api, pool):
         return
     stop_worker()
     await report_lost_runs(pool)
-    folder = state_folder()
+    folder = find_state_folder()
     process = _spawn_worker(folder, api, pool)
     online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
     start_time = time.time()
@@ -103,7 +103,7 @@ async def ensure_worker(api: str, pool: str) -> None:
 
 def stop_worker() -> Worker | None:
     """Stop the local worker and its runs; returns the worker, None if none runs."""
-    worker = worker_status()
+    worker = find_worker()
     if worker is None:
         return None
     for signalled in (signal.SIGTERM, signal.SIGKILL):
@@ -121,18 +121,18 @@ def stop_worker() -> Worker | None:
     return worker
 
 
-def _temporary_folder() -> Path:
+def _find_temporary_folder() -> Path:
     """The folder for temporary files of the worker and its runs.
 
     Prefect writes the environment of a run, including credentials, to a temporary file for the duration of the run. A
     killed run leaves this file behind, so the folder is removed whenever the worker has ended.
     """
-    machine = hashlib.sha256(str(state_folder()).encode()).hexdigest()[:12]
+    machine = hashlib.sha256(str(find_state_folder()).encode()).hexdigest()[:12]
     return Path(tempfile.gettempdir()) / f"gridtide-worker-{machine}"
 
 
 def _remove_temporary_files() -> None:
-    shutil.rmtree(_temporary_folder(), ignore_errors=True)
+    shutil.rmtree(_find_temporary_folder(), ignore_errors=True)
 
 
 async def report_lost_runs(pool: str, *, end: bool = False) -> None:
@@ -184,12 +184,12 @@ def _kill_tree(process: psutil.Process) -> None:
 def _spawn_worker(folder: Path, api: str, pool: str) -> subprocess.Popen[bytes]:
     configured = get_current_settings().to_environment_variables(exclude_unset=True)
     _remove_temporary_files()
-    _temporary_folder().mkdir(mode=0o700, parents=True)
+    _find_temporary_folder().mkdir(mode=0o700, parents=True)
     environment = {**RUN_SETTINGS, **os.environ, **configured, **LOGGED, "PREFECT_API_URL": api}
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  # our own script
             [sys.executable, "-P", str(Path(__file__).with_name("worker_process.py")), str(folder), pool],
-            env=environment | {"TMPDIR": str(_temporary_folder())},
+            env=environment | {"TMPDIR": str(_find_temporary_folder())},
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

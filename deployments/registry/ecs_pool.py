@@ -23,7 +23,7 @@ RESULT_STORAGE = {"PREFECT_DEFAULT_RESULT_STORAGE_BLOCK": "s3-bucket/results"}
 """Runs share no disk, so the results that runs reuse are stored in the bucket of this block."""
 
 
-def pool_template(**defaults: Any) -> dict[str, Any]:
+def build_pool_template(**defaults: Any) -> dict[str, Any]:
     """The template with `defaults`; raises `ConfigurationError` for unknown names and for missing required ones."""
     from prefect_aws.workers import ECSWorker
 
@@ -50,6 +50,6 @@ def pool_template(**defaults: Any) -> dict[str, Any]:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(pool_template(**dict(argument.split("=", 1) for argument in sys.argv[1:])), indent=2))
+        print(json.dumps(build_pool_template(**dict(argument.split("=", 1) for argument in sys.argv[1:])), indent=2))
     except (ConfigurationError, ValueError) as error:
         raise SystemExit(str(error)) from None

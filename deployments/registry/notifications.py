@@ -124,10 +124,10 @@ def read_receiver_blocks() -> dict[str, SlackWebhook]:
     Raises `ConfigurationError` for a URL that Apprise does not accept.
     """
     urls = os.environ.get(VARIABLE, "").split()
-    return {f"{RECEIVER_PREFIX}-{number}": receiver_block(url) for number, url in enumerate(urls, 1)}
+    return {f"{RECEIVER_PREFIX}-{number}": build_receiver_block(url) for number, url in enumerate(urls, 1)}
 
 
-def receiver_block(url: str) -> SlackWebhook:
+def build_receiver_block(url: str) -> SlackWebhook:
     """The notify block for `url`: a webhook that accepts JSON, or another URL of Apprise (Slack, `mailtos://…`).
 
     Raises `ConfigurationError` for any other URL. The message does not contain the URL, which may contain a secret.

@@ -105,7 +105,7 @@ def ensure_server() -> str:
 def find_server() -> Server | None:
     """The local server if it answers, else None."""
     try:
-        state = json.loads((state_folder() / "server.json").read_text())
+        state = json.loads((find_state_folder() / "server.json").read_text())
     except FileNotFoundError:
         return None
     server = Server(**state)
@@ -141,7 +141,7 @@ def stop_server() -> Server | None:
     if server is None:
         return None
     os.kill(server.pid, signal.SIGTERM)
-    state_file = state_folder() / "server.json"
+    state_file = find_state_folder() / "server.json"
     deadline = time.monotonic() + STOP_TIMEOUT
     while state_file.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -150,7 +150,7 @@ def stop_server() -> Server | None:
     return server
 
 
-def state_folder() -> Path:
+def find_state_folder() -> Path:
     """The folder with the state, locks and logs of server and worker on this machine."""
     return get_current_settings().home / "gridtide"
 
@@ -191,7 +191,7 @@ def _is_password_refused(api_url: str) -> CredentialsError:
 
 
 def _start_server() -> Server:
-    folder = make_writable(state_folder())
+    folder = make_writable(find_state_folder())
     deadline = time.monotonic() + START_TIMEOUT
     process = _spawn_server(folder)
     while time.monotonic() < deadline:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from gridtide.collect.expected.judgement import EXPECT_FIX, NOTHING_JUDGED, JudgedPage, Judgement, judge_page
-from gridtide.collect.holes import Hole, count_skipped, day_of, parts_of_rows
+from gridtide.collect.holes import Hole, count_skipped, find_day, find_row_parts
 from gridtide.collect.row_marks import RowMarks
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, list_first
@@ -88,7 +88,7 @@ class PageChecks:
 
     def __init__(self, entry: Entry, period: Period | None) -> None:
         self.entry, self.period = entry, period
-        self.draft = self._new_draft(period)
+        self.draft = self._open_draft(period)
         self.drafts: list[Draft] = []
         self.marks = RowMarks(entry.name)
         self.slices: list[Slice] = []
@@ -267,9 +267,9 @@ class PageChecks:
             for row_slice, dropped_count in zip(self.slices, dropped, strict=True):
                 self.repeats[row_slice.root, row_slice.request.period] += dropped_count
         if repeats.conflicts.num_rows:
-            self.skipped.append(conflict_skipped(repeats.refused, self.entry, repeats.describe_first_conflict()))
+            self.skipped.append(describe_conflicts(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:
-                self.holes += conflict_holes(repeats.conflicts, self.entry, self.period)
+                self.holes += find_conflict_holes(repeats.conflicts, self.entry, self.period)
         repeat_count = sum(dropped) - repeats.refused
         if repeat_count:
             self.repeat_example = self.repeat_example or repeats.describe_first_repeat(table)
@@ -278,14 +278,14 @@ class PageChecks:
     def _keep_rows(self, table: pa.Table, rows: np.ndarray) -> list[int]:
         """Replaces the draft by those `rows` (kept,) of it, by their positions in its `table`; returns how many fewer
         rows each slice has."""
-        owners = self._owner_numbers()[rows]
+        owners = self._find_owners()[rows]
         dropped = [row_slice.rows - int((owners == number).sum()) for number, row_slice in enumerate(self.slices)]
         self.slices = [
             replace(row_slice, rows=row_slice.rows - dropped_count)
             for row_slice, dropped_count in zip(self.slices, dropped, strict=True)
         ]
         self.draft.__exit__(None, None, None)
-        self.draft = self._new_draft(self.period)
+        self.draft = self._open_draft(self.period)
         self.draft.append(table.take(rows))
         return dropped
 
@@ -304,14 +304,14 @@ class PageChecks:
             if self.period is None:
                 raise error
             moments = table["interval_start"].filter(pa.array(verdict.broken)).unique().to_pylist()
-            days = {day_of(moment, self.entry, self.period) for moment in moments}
+            days = {find_day(moment, self.entry, self.period) for moment in moments}
             self.holes += [Hole(day, error) for day in sorted(days)]
             self.skipped.append(Skipped(f"refused by {verdict.rule.name}", verdict.count, verdict.reason))
             stays &= ~verdict.broken
         if not stays.all():
             self._keep_rows(table, np.flatnonzero(stays))
 
-    def _owner_numbers(self) -> np.ndarray:
+    def _find_owners(self) -> np.ndarray:
         """Returns the number of the slice that each row of the draft belongs to, shape (rows,)."""
         import numpy as np
 
@@ -326,7 +326,7 @@ class PageChecks:
         parts = missing(self.period, [hole.period for hole in self.holes])
         errors = [hole.error for hole in self.holes if hole.error]
         table = self.draft.table()
-        places = parts_of_rows(table, self._owner_numbers(), self.slices, self.failed_roots, parts)
+        places = find_row_parts(table, self._find_owners(), self.slices, self.failed_roots, parts)
         if errors and not parts and not (places >= 0).any():
             raise errors[0]
         drafts = [self._fill_draft(table, places == number, part) for number, part in enumerate(parts)]
@@ -336,7 +336,7 @@ class PageChecks:
     def _fill_draft(self, table: pa.Table, in_part: np.ndarray, period: Period | None) -> Draft:
         import pyarrow as pa
 
-        draft = self._new_draft(period)
+        draft = self._open_draft(period)
         self.drafts.append(draft)  # so that it is deleted at the end, whatever happens
         draft.append(table.filter(pa.array(in_part)))
         return draft
@@ -357,7 +357,7 @@ class PageChecks:
                 raise FormatError(self.entry.name, broken, EXPECT_FIX)
         self.warnings += self.judgement.judge_answer(self.period, datetime.now(UTC))
 
-    def _new_draft(self, period: Period | None) -> Draft:
+    def _open_draft(self, period: Period | None) -> Draft:
         from gridtide.lake import Draft, Provenance
 
         file_format: Literal["parquet", "csv"] = "csv" if self.entry.format == "csv" else "parquet"
@@ -386,29 +386,29 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
         if entry.conflict == "refuse":
             happened = f"keys come with different values, the first is {repeats.describe_first_conflict()}"
             raise FormatError(entry.name, happened, CONFLICT_FIX)
-        skipped.append(conflict_skipped(repeats.refused, entry, repeats.describe_first_conflict()))
+        skipped.append(describe_conflicts(repeats.refused, entry, repeats.describe_first_conflict()))
         if entry.conflict is None and period:
             asked_period = request.period or period
             clipped = asked_period.clip(period) if asked_period.overlaps(period) else period
-            holes = conflict_holes(repeats.conflicts, entry, clipped)
+            holes = find_conflict_holes(repeats.conflicts, entry, clipped)
     example = repeats.describe_first_repeat(rows) if repeat_count else ""
     marks = fingerprints(distinct)
     distinct_page = replace(page, observations=distinct)
     return ParsedPage(distinct_page, marks, repeat_count, example, holes, skipped, judgement=judged)
 
 
-def conflict_skipped(count: int, entry: Entry, example: str) -> Skipped:
+def describe_conflicts(count: int, entry: Entry, example: str) -> Skipped:
     """Describes `count` rows that are not stored because their keys have different values."""
     choice = f"only the {entry.conflict}" if entry.conflict in ("first", "last") else "none"
     return Skipped(f"different values of one key, of which {choice} is stored", count, example)
 
 
-def conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> list[Hole]:
+def find_conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> list[Hole]:
     """Returns the days of `period` in which keys of `conflicts` lie; all of `period` for a key outside it.
 
     Days are those in which the upstream answers, or else days of UTC.
     """
-    from gridtide.collect.holes import day_of
+    from gridtide.collect.holes import find_day
 
     days: dict[Period, list[str]] = {}
     columns = conflicts.select(["source", "location", "variable", "interval_start", "value_min", "value_max"])
@@ -417,7 +417,7 @@ def conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> list[Ho
             f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} comes with "
             f"{row['value_min']} and {row['value_max']}"
         )
-        days.setdefault(day_of(row["interval_start"], entry, period), []).append(description)
+        days.setdefault(find_day(row["interval_start"], entry, period), []).append(description)
     return [
         Hole(
             day,

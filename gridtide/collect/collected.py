@@ -132,7 +132,7 @@ def merge_collected(collections: Sequence[Collected]) -> Collected:
     )
 
 
-def peak_memory() -> float:
+def measure_peak_memory() -> float:
     """Returns the peak memory of this process so far, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

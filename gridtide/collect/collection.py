@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gridtide.lake import Lake
 
 
-def scheduled_period(entry: Entry, now: datetime) -> Period | None:
+def find_scheduled_period(entry: Entry, now: datetime) -> Period | None:
     """Returns the period that a scheduled run at `now` requests from `entry`, by its source; None for a snapshot."""
     return get_source(entry.source).find_due_period(entry, now)
 

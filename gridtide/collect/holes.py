@@ -60,7 +60,7 @@ class RowSlice(Protocol):
         ...
 
 
-def parts_of_rows(
+def find_row_parts(
     table: pa.Table,
     owners: np.ndarray,
     slices: Sequence[RowSlice],
@@ -94,7 +94,7 @@ def parts_of_rows(
     return part_numbers
 
 
-def day_of(moment: datetime, entry: Entry, period: Period) -> Period:
+def find_day(moment: datetime, entry: Entry, period: Period) -> Period:
     """Returns the part of `period` in the day of `moment`: a day in which the upstream answers, or else a UTC day; all
     of `period` if they do not overlap."""
     zone = get_source(entry.source).find_day_zone(entry)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gridtide.clock import check_run_start
 from gridtide.collect import raw_bodies
 from gridtide.collect.checks import PageChecks, ParsedPage, settle_page
-from gridtide.collect.collected import STAGES, Collected, Effort, peak_memory
+from gridtide.collect.collected import STAGES, Collected, Effort, measure_peak_memory
 from gridtide.collect.holes import Hole, merge_equal
 from gridtide.collect.resume import Fetcher
 from gridtide.entries.entry import Entry
@@ -268,7 +268,7 @@ class PageCollector:
 
     def _add_effort(self, name: str, start_time: float) -> None:
         self.stages[name].seconds += time.perf_counter() - start_time
-        self.stages[name].peak_mb = peak_memory()
+        self.stages[name].peak_mb = measure_peak_memory()
 
 
 def _name_request(error: GridtideError, request: Request) -> None:

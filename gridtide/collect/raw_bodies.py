@@ -51,7 +51,7 @@ async def keep_body(
     lake: Lake, entry: Entry, stamp: datetime, period: Period | None, request: Request, answer: Response
 ) -> str:
     """Stores the body of `answer` in the folder of its collection; returns its path in the lake."""
-    stem = f"{collection_folder(entry, stamp, period)}/{question_hash(request)}"
+    stem = f"{name_collection_folder(entry, stamp, period)}/{hash_question(request)}"
     envelope = _write_envelope(request, answer)
     for number in count(1):
         path = f"{stem}-{number}.zst" if number > 1 else f"{stem}.zst"
@@ -99,18 +99,18 @@ async def list_answers(lake: Lake, collections: Iterable[KeptCollection]) -> dic
     answers: dict[str, str] = {}
     for collection in collections:
         _, collection_bodies = await lake.store.list_folder(collection.folder)
-        answers |= newest_bodies(body.path for body in collection_bodies)
+        answers |= find_newest_bodies(body.path for body in collection_bodies)
     return answers
 
 
-def newest_bodies(paths: Iterable[str]) -> dict[str, str]:
+def find_newest_bodies(paths: Iterable[str]) -> dict[str, str]:
     """Returns the path of the newest body for each request, by the hash of the request; `paths` are those of the bodies
     of one collection."""
-    numbered = sorted((_body_number(path), path) for path in paths)
+    numbered = sorted((_parse_body_number(path), path) for path in paths)
     return {path.rpartition("/")[2].partition("-")[0].removesuffix(".zst"): path for _, path in numbered}
 
 
-def collection_folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
+def name_collection_folder(entry: Entry, stamp: datetime, period: Period | None) -> str:
     """Returns the folder for the bodies of a collection."""
     name = folder_name(entry.file_prefix, stamp, period)
     bounds = [] if period is None else ["_".join(name.split("_")[-2:])]
@@ -127,18 +127,18 @@ def parse_collection_folder(entry: Entry, folder: str) -> KeptCollection | None:
     snapshot_folder = f"raw/{entry.output_folder}/{folder.rpartition('/')[2]}"
     return (
         collection
-        if folder in (snapshot_folder, collection_folder(entry, collection.stamp, collection.period))
+        if folder in (snapshot_folder, name_collection_folder(entry, collection.stamp, collection.period))
         else None
     )
 
 
-def question_hash(request: Request) -> str:
+def hash_question(request: Request) -> str:
     """Returns the name of the body that answers `request`: 16 hexadecimal digits of the request without headers."""
     question = [request.url, request.params, *([] if request.body is None else [request.body])]
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
 
-def _body_number(path: str) -> int:
+def _parse_body_number(path: str) -> int:
     match = re.search(r"-(\d+)\.zst$", path)
     return int(match[1]) if match else 1
 

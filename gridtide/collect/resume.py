@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from gridtide.collect.raw_bodies import (
     KeptCollection,
     T,
-    collection_folder,
+    hash_question,
     list_answers,
     logger,
+    name_collection_folder,
     open_body,
     parse_collection_folder,
-    question_hash,
 )
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, IncompleteError, StorageError
@@ -53,7 +53,7 @@ async def open_resumed(
 ) -> Resumed:
     """Returns a fetcher that uses the pages that the run `stamp` kept of this period before it asks `http`; with
     `earlier`, also pages that other runs kept in the last `RESUME`."""
-    own_collection = KeptCollection(collection_folder(entry, stamp, period), stamp, period)
+    own_collection = KeptCollection(name_collection_folder(entry, stamp, period), stamp, period)
     folders = (await lake.store.list_folder(own_collection.folder.rpartition("/")[0]))[0] if earlier else []
     candidates = (parse_collection_folder(entry, folder) for folder in folders)
     collections = sorted(
@@ -71,7 +71,7 @@ class Resumed:
 
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """Returns what `read` makes of the kept body, as a response with attempt 0, or else of a new response."""
-        path = self._answers.get(question_hash(request))
+        path = self._answers.get(hash_question(request))
         if path is not None:
             try:
                 _, answer = await open_body(self._lake, path)
@@ -95,7 +95,7 @@ class Replayed:
     async def fetch(self, entry: Entry, request: Request, read: Callable[[Response], Awaitable[T]]) -> T:
         """Returns what `read` makes of the kept body; raises `NotKeptError` if there is none, `IncompleteError` if the
         collection was answered in part."""
-        path = self._answers.get(question_hash(request))
+        path = self._answers.get(hash_question(request))
         if path is None:
             error = await self._explain_missing(entry, request)
             raise IncompleteError(error.subject, error.happened, error.fix) if self._partly else error

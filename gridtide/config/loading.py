@@ -22,7 +22,7 @@ from gridtide.entries.expect.checks import find_check_problems
 from gridtide.entries.expect.rules import find_foreign_patterns
 from gridtide.entries.field_types import WholeMinutes
 from gridtide.entries.shifts import find_shift_problems
-from gridtide.entries.structs import json_type, read_value
+from gridtide.entries.structs import name_json_type, read_value
 from gridtide.errors import ConfigurationError
 from gridtide.sources.presets.preset import Preset, merge_keys
 from gridtide.sources.registry import find_basic_auth, find_host_source, find_source_problem, get_source
@@ -56,7 +56,7 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     """Parses the configuration `data`, as read from JSON; raises `ConfigurationError` with every problem. Presets that
     it names are read beside the file `origin`."""
     if not isinstance(data, dict):
-        raise ConfigurationError(origin, f"is {json_type(data)}, not an object", f'Give {{"apis": {MINIMAL}}}')
+        raise ConfigurationError(origin, f"is {name_json_type(data)}, not an object", f'Give {{"apis": {MINIMAL}}}')
     problems: list[str] = []
     own_presets = preset_files.read_presets(data.get("presets"), Path(origin).parent, problems)
     listed_raws = data["apis"] if isinstance(data.get("apis"), list) else []
@@ -102,20 +102,20 @@ def _escape(text: str) -> str:
 def _why_no_list(data: Mapping[str, Any]) -> str:
     if "apis" not in data:
         return "is missing"
-    return "is empty" if data["apis"] == [] else f"is {json_type(data['apis'])}, not a list"
+    return "is empty" if data["apis"] == [] else f"is {name_json_type(data['apis'])}, not a list"
 
 
 def _read_entry(raw: Any, where: str, problems: list[str]) -> Entry | None:
     """Returns `raw` as a complete entry, or None after adding all of its problems to `problems`."""
     if not isinstance(raw, dict):
-        problems.append(f"{where}: is {json_type(raw)}, not an object")
+        problems.append(f"{where}: is {name_json_type(raw)}, not an object")
         return None
     complete = _complete_entry(raw)
     raw_problems = [*_find_missing_url(complete), *raw_entry.find_entry_problems(raw, AUTH_KEYS)]
     refused_keys = tuple(text.partition(": ")[0] + ": " for text in raw_problems)
     field_problems = _find_unknown_source(complete)
     entry: Entry | None = read_value(Entry, complete, "", field_problems)
-    field_problems += table_layout.column_problems(raw)
+    field_problems += table_layout.find_column_problems(raw)
     field_problems += [*_find_short_periods(raw, complete), *_find_refusals_of_source(complete)]
     field_problems += _find_shared_carriers(entry) + _find_absent_file(raw) + _find_foreign_aliases(entry)
     field_problems += find_foreign_patterns(entry.expect, entry.source) if entry else []
@@ -147,7 +147,7 @@ def _complete_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
         entry["auth"] = {"kind": "basic", "username": username if isinstance(username, str) else None}
     if isinstance(entry.get("rate_limit"), str):
         entry["rate_limit"] = {"name": host or source_name, "rates": [entry["rate_limit"]]}
-    entry = table_layout.spelled_out(entry)
+    entry = table_layout.spell_out(entry)
     if not isinstance(source_name, str) or find_source_problem(source_name):
         return _complete_auth(entry, "generic")
     url = raw["url"] if raw_entry.split_url(raw) else ""

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from gridtide.entries.structs import json_type
+from gridtide.entries.structs import name_json_type
 from gridtide.variables import snake_case
 
 IN_ENVIRONMENT = 'put it in the environment and name it with "auth": {"kind": …, "env": …}'
@@ -138,14 +138,14 @@ def _find_bad_url(raw: Mapping[str, Any]) -> list[str]:
 def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> list[str]:
     """Returns the keys that contain a secret instead of its name."""
     parts = split_url(raw)
-    carriers = {f"params.{key}": _key_in("query", key) for key in get_object(raw, "params") if _SECRET.search(key)}
+    carriers = {f"params.{key}": _propose_key("query", key) for key in get_object(raw, "params") if _SECRET.search(key)}
     carriers |= {
-        f"headers.{key}": _key_in("header", key)
+        f"headers.{key}": _propose_key("header", key)
         for key, value in get_object(raw, "headers").items()
         if _SECRET.search(key) or key.lower() == "cookie" or _CREDENTIAL.match(str(value))
     }
     parameters = [*parse_qsl(parts.query), *parse_qsl(parts.fragment), *_split_path_parameters(parts)] if parts else []
-    carriers |= {f"url.{key}": _key_in("query", key) for key, _ in parameters if _SECRET.search(key)}
+    carriers |= {f"url.{key}": _propose_key("query", key) for key, _ in parameters if _SECRET.search(key)}
     auth_objects = [("auth", get_object(raw, "auth")), *_number_auths(raw)]
     keys = [
         f"{where}.{key}" for where, auth in auth_objects for key in auth if _SECRET.search(key) and key not in auth_keys
@@ -153,7 +153,7 @@ def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> l
     keys += [
         f"{where}.params.{key}" for where, auth in auth_objects for key in get_object(auth, "params") if _is_secret(key)
     ]
-    keys += [f"body.{key}" for key in _keys_within(raw.get("body")) if _is_secret(key)]
+    keys += [f"body.{key}" for key in _list_keys(raw.get("body")) if _is_secret(key)]
     keys += [key for key in raw if _SECRET.search(key)]
     return [
         *(f"{key}: is a secret in plain text; {fix}" for key, fix in carriers.items()),
@@ -161,7 +161,7 @@ def _find_plain_secrets(raw: Mapping[str, Any], auth_keys: Collection[str]) -> l
     ]
 
 
-def _key_in(place: str, name: str) -> str:
+def _propose_key(place: str, name: str) -> str:
     """Describes how to send a secret as the header or parameter `name` without writing it down."""
     if name.lower() == "authorization":
         return f'{IN_ENVIRONMENT}, of kind "bearer" or "basic"'
@@ -178,12 +178,12 @@ def _is_secret(key: str) -> bool:
     return bool(_SECRET.search(key))
 
 
-def _keys_within(body: Any) -> list[str]:
+def _list_keys(body: Any) -> list[str]:
     """Returns the keys of the objects in `body` at any depth, or those of a form."""
     if isinstance(body, dict):
-        return [key for name, value in body.items() for key in (name, *_keys_within(value))]
+        return [key for name, value in body.items() for key in (name, *_list_keys(value))]
     if isinstance(body, list):
-        return [key for value in body for key in _keys_within(value)]
+        return [key for value in body for key in _list_keys(value)]
     return [key for key, _ in parse_qsl(body)] if isinstance(body, str) else []
 
 
@@ -223,7 +223,7 @@ def _find_bad_place(raw: Mapping[str, Any]) -> list[str]:
     for key in PREFIX_KEYS:
         prefix = raw.get(key)
         if prefix is not None and not isinstance(prefix, str):
-            problems.append(f"{key}: is {json_type(prefix)}, not a text")
+            problems.append(f"{key}: is {name_json_type(prefix)}, not a text")
         elif isinstance(prefix, str) and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", prefix):
             problems.append(f"{key}: {prefix!r} is not a file name; use letters, digits, _ . and -")
         elif isinstance(prefix, str) and len(prefix) > LONGEST_PREFIX:
@@ -245,7 +245,7 @@ def _find_bad_short_forms(raw: Mapping[str, Any]) -> list[str]:
         problems.append('csv_prefix: differs from file_prefix; keep "file_prefix" alone')
     username = raw.get("username")
     if username is not None and not isinstance(username, str):
-        problems.append(f"username: is {json_type(username)}, not a text")
+        problems.append(f"username: is {name_json_type(username)}, not a text")
     for key, name in (("username", username), ("auth.username", get_object(raw, "auth").get("username"))):
         if isinstance(name, str) and ":" in name:
             problems.append(f"{key}: holds a colon, after which HTTP reads a password; {IN_ENVIRONMENT}")

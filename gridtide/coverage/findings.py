@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from gridtide import curated
-from gridtide.collect.collection import scheduled_period
+from gridtide.collect.collection import find_scheduled_period
 from gridtide.coverage import failed_periods
 from gridtide.coverage.answered import clip_to_due, describe_future_files
 from gridtide.coverage.failed_periods import Failure
@@ -91,7 +91,7 @@ async def find_lacking(entry: Entry, runs: DueRuns | None, period: Period, now: 
     missed_run = find_missed_run(runs, now, files) if runs else None
     skipped = explain_skipping(entry, period, now)
     if skipped:
-        snapshot = missed_run is not None and scheduled_period(entry, now) is None
+        snapshot = missed_run is not None and find_scheduled_period(entry, now) is None
         return Finding(entry, period, missed_run=missed_run, snapshot=snapshot, skip_reason=skipped, files=files)
     checked = await soundness.check_files(lake, files, period)
     answers = read_answers(entry, files, checked, now)

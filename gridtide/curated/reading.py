@@ -33,13 +33,13 @@ from gridtide.curated.shifting import Corrections, EntryCorrector
 from gridtide.curated.vintages import (
     STORED,
     VINTAGES,
+    add_available,
     arrange_rows,
     as_stored,
     concat_stored,
     select_latest,
+    select_stored_by,
     select_vintages,
-    stored_by,
-    with_available,
 )
 from gridtide.entries.entry import Entry
 from gridtide.entries.shifts import widen_period
@@ -80,7 +80,7 @@ async def list_inputs(
     dated_inputs: list[tuple[datetime, str, Input]] = []
     for entry in entries:
         dataset = await Dataset.of_entry(lake, entry)
-        files = _by_name(dataset, widen_period(period, entry.shifts), as_of)
+        files = _select_by_name(dataset, widen_period(period, entry.shifts), as_of)
         contents_by_path: dict[str, CompactedFile | Metadata] = {}
         for file in files:
             recorded = dataset.record.files.get(file.path)
@@ -187,15 +187,15 @@ async def read(
     value was first retrieved last counts. Raises `StorageError` for a file that is damaged or does not match its name,
     `ConfigurationError` for moments without a time zone or an end that is not after the start.
     """
-    period = _checked_period(start, end, as_of)
+    period = _check_period(start, end, as_of)
     results = []
     for entry in entries:
         dataset = await Dataset.of_entry(lake, entry)
-        files = {file.path: dataset.content_hash(file) for file in _by_name(dataset, period, as_of)}
+        files = {file.path: dataset.content_hash(file) for file in _select_by_name(dataset, period, as_of)}
         plan = _ReadPlan(dataset, files, period, as_of)
         pieces = [rename_series(piece, entry.aliases) async for piece in _read_pieces(plan)]
         rows = await run_computing(select_vintages if all_vintages else select_latest, concat_stored(pieces))
-        results.append(with_available(rows, entry.available) if all_vintages else rows)
+        results.append(add_available(rows, entry.available) if all_vintages else rows)
     if all_vintages:
         return arrange_rows(concat_stored(results, VINTAGES))
     return (await run_computing(select_latest, concat_stored(results))).select(SCHEMA.names)
@@ -292,7 +292,9 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
             and stored_month.newest < earliest[month]
         ):
             yield (
-                stored_month.table if plan.pinned else stored_by(plan.as_of, select_starts(stored_month.table, period))
+                stored_month.table
+                if plan.pinned
+                else select_stored_by(plan.as_of, select_starts(stored_month.table, period))
             )
             continue
         async for _, table in plan.read_rows(filter(plan.is_near, description.inputs)):
@@ -320,7 +322,7 @@ def _has_retrievals(table: pa.Table) -> bool:
     return RETRIEVALS.name in table.column_names
 
 
-def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[File]:
+def _select_by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[File]:
     """Returns the files that, by their names, may contain values of `period`, stored by `as_of` and not superseded by
     then."""
     files = [
@@ -329,7 +331,7 @@ def _by_name(dataset: Dataset, period: Period, as_of: datetime | None) -> list[F
     return files if as_of is None else [file for file in files if file.stamp <= as_of + LATE]
 
 
-def _checked_period(start: datetime, end: datetime, as_of: datetime | None) -> Period:
+def _check_period(start: datetime, end: datetime, as_of: datetime | None) -> Period:
     try:
         if as_of is not None and as_of.tzinfo is None:
             raise ValueError(f"as_of needs a time zone, got {as_of!r}")

@@ -112,7 +112,7 @@ def arrange_rows(table: pa.Table) -> pa.Table:
     return relabel(_sort_rows(table).table)
 
 
-def with_available(table: pa.Table, rule: Available) -> pa.Table:
+def add_available(table: pa.Table, rule: Available) -> pa.Table:
     """Converts `table` (`STORED`) to `VINTAGES`: available at publication, or else by `rule`."""
     published = to_microseconds(table["published_at"])
     by_rule = available_at(rule, to_microseconds(table["interval_start"]), to_microseconds(table["interval_end"]))
@@ -135,7 +135,7 @@ def _set_counts(table: pa.Table, counts: npt.NDArray[np.generic]) -> pa.Table:
     return table.set_column(table.schema.get_field_index(RETRIEVALS.name), RETRIEVALS, column)
 
 
-def stored_by(as_of: datetime | None, table: pa.Table) -> pa.Table:
+def select_stored_by(as_of: datetime | None, table: pa.Table) -> pa.Table:
     """Returns the rows of `table` (`STORED`) that were stored by `as_of`; all rows if that is None."""
     return table if as_of is None else table.filter(pc.less_equal(table["stored_at"], pa.scalar(as_of, TIME)))
 

@@ -43,10 +43,10 @@ _TYPES = {
 }
 
 
-def json_type(data: Any) -> str:
+def name_json_type(data: Any) -> str:
     """Returns the JSON type of `data` in words: a text, a list, null.
 
-    >>> json_type({}), json_type(5)
+    >>> name_json_type({}), name_json_type(5)
     ('an object', 'a whole number')
     """
     return _TYPES.get(type(data), type(data).__name__)
@@ -55,10 +55,10 @@ def json_type(data: Any) -> str:
 def read_value(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
     """Reads `data`, as parsed from JSON, as a value of the type `kind`. Problems are added to `problems`, as `key: what
     is wrong`, and the result is then None."""
-    members = [member for member in _members(kind) if member is not NoneType]
-    if data is None and NoneType in _members(kind):
+    members = [member for member in _list_members(kind) if member is not NoneType]
+    if data is None and NoneType in _list_members(kind):
         return None
-    if isinstance(data, list) and (element_kind := _model_element(members)):
+    if isinstance(data, list) and (element_kind := _find_model_element(members)):
         problem_count = len(problems)
         values = [read_value(element_kind, value, f"{key}[{index}]", problems) for index, value in enumerate(data)]
         return tuple(values) if len(problems) == problem_count else None
@@ -73,13 +73,13 @@ def read_value(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
         return {name: read_value(values, value, f"{key}.{name}", problems) for name, value in data.items()}
     problem_count = len(problems)
     if isinstance(data, list):
-        for index, (element, value) in enumerate(zip(_elements(members), data, strict=False)):
+        for index, (element, value) in enumerate(zip(_list_elements(members), data, strict=False)):
             read_value(element, value, f"{key}[{index}]", problems)
     if len(problems) > problem_count:
         return None
     try:
         converted = msgspec.convert(data, kind)
-        for check in _checks(members, converted):
+        for check in _list_checks(members, converted):
             check(converted)
     except ValueError as error:
         problems.append(f"{key}: {_describe_error(error, kind)}")
@@ -90,11 +90,11 @@ def read_value(kind: Any, data: Any, key: str, problems: list[str]) -> Any:
 def _read_object(model: type[StrictStruct], data: Any, key: str, problems: list[str]) -> StrictStruct | None:
     if not isinstance(data, dict):
         keys = ", ".join(model.__struct_encode_fields__)
-        problems.append(f"{key}: is {json_type(data)}, not an object; its keys are {keys}")
+        problems.append(f"{key}: is {name_json_type(data)}, not an object; its keys are {keys}")
         return None
     problem_count, prefix = len(problems), f"{key}." if key else ""
     values = {}
-    fields = _fields(model)
+    fields = _list_fields(model)
     for name, field in fields.items():
         if name in data:
             values[field.name] = read_value(field.type, data[name], prefix + name, problems)
@@ -117,7 +117,7 @@ def _choose_kind(models: list[Any], data: Any, key: str, problems: list[str]) ->
     kinds = {
         kind: model
         for model in models
-        for field in _fields(model).values()
+        for field in _list_fields(model).values()
         if field.name == "kind"
         for kind in get_args(field.type)
     }
@@ -127,27 +127,31 @@ def _choose_kind(models: list[Any], data: Any, key: str, problems: list[str]) ->
     *first_choices, last_choice = (f'"{kind}"' for kind in kinds)
     choices = f"{', '.join(first_choices)} or {last_choice}"
     if not isinstance(data, dict):
-        problems.append(f'{key}: is {json_type(data)}, not an object; give it "kind": {choices}')
+        problems.append(f'{key}: is {name_json_type(data)}, not an object; give it "kind": {choices}')
     else:
         problems.append(f'{key}: {"has no" if name is None else "has an unknown"} "kind"; use {choices}')
     return None
 
 
 @cache  # msgspec evaluates all annotations of a model at each call
-def _fields(model: type[StrictStruct]) -> dict[str, msgspec.structs.FieldInfo]:
+def _list_fields(model: type[StrictStruct]) -> dict[str, msgspec.structs.FieldInfo]:
     """The fields of `model` by their keys in JSON."""
     return {field.encode_name: field for field in msgspec.structs.fields(model)}
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
+def _list_members(kind: Any) -> tuple[Any, ...]:
     return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
 
 
-def _model_element(members: list[Any]) -> Any:
+def _find_model_element(members: list[Any]) -> Any:
     """Returns the type of the elements if one of `members` is a tuple of any number of models, else None."""
     for member in members:
         arguments = get_args(member)
-        if get_origin(member) is tuple and arguments[1:] == (Ellipsis,) and all(map(_is_model, _members(arguments[0]))):
+        if (
+            get_origin(member) is tuple
+            and arguments[1:] == (Ellipsis,)
+            and all(map(_is_model, _list_members(arguments[0])))
+        ):
             return arguments[0]
     return None
 
@@ -156,7 +160,7 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, StrictStruct)
 
 
-def _elements(members: list[Any]) -> Iterable[Any]:
+def _list_elements(members: list[Any]) -> Iterable[Any]:
     """Returns the type of each element of a list, if one of `members` is a tuple."""
     for member in members:
         kind = get_args(member)[0] if get_origin(member) is Annotated else member
@@ -166,7 +170,7 @@ def _elements(members: list[Any]) -> Iterable[Any]:
     return ()
 
 
-def _checks(members: list[Any], value: Any) -> Iterator[Callable[[Any], None]]:
+def _list_checks(members: list[Any], value: Any) -> Iterator[Callable[[Any], None]]:
     """Yields the checks of those `members` whose type `value` has; for a text first that all of it can be encoded."""
     if isinstance(value, str):
         yield _check_encodable

@@ -1,7 +1,7 @@
 """The layout of a response of the generic source: a frozen struct for each group of keys, checked before any request.
 
 The keys are in the entry itself (`"delimiter": ";"`) or in an object of their group (`"csv": {"delimiter": ";"}`);
-`spelled_out` moves both into the groups.
+`spell_out` moves both into the groups.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from gridtide.entries.structs import StrictStruct, read_value
 RecordLayout = Literal["records", "rows", "columns", "keyed", "lines", "positions"]
 
 
-def _character(written_text: str) -> None:
+def _check_character(written_text: str) -> None:
     if len(written_text) != 1:
         raise ValueError(f'is "{written_text}"; give one character, such as ";"')
 
 
-def _charset(name: str) -> None:
+def _check_charset(name: str) -> None:
     try:
         "".encode(name)
     except LookupError as error:
         raise ValueError(f'"{name}" is not an encoding; use such as "shift_jis", "cp1252" or "utf-16"') from error
 
 
-def _jmespath(written_text: str) -> None:
+def _check_jmespath(written_text: str) -> None:
     import jmespath
     from jmespath.exceptions import JMESPathError
 
@@ -42,21 +42,21 @@ def _jmespath(written_text: str) -> None:
         raise ValueError(f'"{written_text}" is not a JMESPath expression: {" ".join(str(error).split())}') from error
 
 
-def _skipped_lines(written_text: str) -> None:
+def _check_skipped_lines(written_text: str) -> None:
     if not re.fullmatch(r"until:.+", written_text):
         raise ValueError(
             f'"{written_text}" is not a number of lines; give one, or "until:" and what the header begins with'
         )
 
 
-def _last_lines(written_text: str) -> None:
+def _check_last_lines(written_text: str) -> None:
     if written_text != "blank" and not re.fullmatch(r"from:.+", written_text):
         raise ValueError(
             f'"{written_text}" is not a number of lines; give one, "blank", or "from:" and what the first begins with'
         )
 
 
-def _pattern(written_text: str) -> None:
+def _check_pattern(written_text: str) -> None:
     try:
         groups = re.compile(written_text).groups
     except re.error as error:
@@ -65,14 +65,14 @@ def _pattern(written_text: str) -> None:
         raise ValueError(f'"{written_text}" needs one group in parentheses, such as "Updated: (.*)"')
 
 
-def _time_format(written_text: str) -> None:
+def _check_time_format(written_text: str) -> None:
     if written_text not in ("unix", "unix_ms", "dotnet") and not re.search(r"%[A-Za-z]", written_text):
         raise ValueError(
             f'"{written_text}" is not a format; use strptime\'s such as "%d.%m.%Y %H:%M", "unix", "unix_ms" or "dotnet"'
         )
 
 
-def _hour_columns(written_text: str) -> None:
+def _check_hour_columns(written_text: str) -> None:
     if not re.search(r"\{hour(:[^{}]*)?\}", written_text):
         raise ValueError(f'"{written_text}" says no hour; write it as the header does, such as "HE{{hour:02}}"')
     try:
@@ -81,16 +81,16 @@ def _hour_columns(written_text: str) -> None:
         raise ValueError(f'"{written_text}" cannot be filled: {error}; write such as "HE{{hour:02}}"') from error
 
 
-def _day_format(written_text: str) -> None:
+def _check_day_format(written_text: str) -> None:
     if not re.search(r"%[A-Za-z]", written_text) or re.search(r"%[HIMSpfzZ]", written_text):
         raise ValueError(f'"{written_text}" is not a format of days; use strptime\'s such as "%Y-%m-%d"')
 
 
-Character = Annotated[str, _character]
+Character = Annotated[str, _check_character]
 Lines = Annotated[int, Meta(ge=0)]
-Path = Annotated[str, Meta(min_length=1), _jmespath]
-TimeFormat = Annotated[str, _time_format]
-DayFormat = Annotated[str, _day_format]
+Path = Annotated[str, Meta(min_length=1), _check_jmespath]
+TimeFormat = Annotated[str, _check_time_format]
+DayFormat = Annotated[str, _check_day_format]
 Header = Annotated[int, Meta(ge=1, le=10)] | tuple[str, ...] | Text
 
 
@@ -98,15 +98,15 @@ class Csv(StrictStruct, frozen=True):
     """How a CSV is written: its delimiters, quotes, and the lines before and after its rows."""
 
     delimiter: Character | None = None
-    encoding: Annotated[str, _charset] | None = None
-    skip: Lines | Annotated[str, _skipped_lines] = 0
-    above: Mapping[Text, Annotated[str, _pattern]] = msgspec.field(default_factory=dict)
+    encoding: Annotated[str, _check_charset] | None = None
+    skip: Lines | Annotated[str, _check_skipped_lines] = 0
+    above: Mapping[Text, Annotated[str, _check_pattern]] = msgspec.field(default_factory=dict)
     """Columns whose single text is in the lines before the header: a regular expression with one group for each."""
     comment: Text | tuple[Text, ...] | None = None
     header: Header = 1
     rows: Text | None = None
     """The text with which rows begin, if there are lines of other kinds among them."""
-    footer: Lines | Annotated[str, _last_lines] = 0
+    footer: Lines | Annotated[str, _check_last_lines] = 0
     quote: Character = '"'
 
 
@@ -131,7 +131,7 @@ class Hours(StrictStruct, frozen=True):
     """Columns for the hours of a row's day; `repeated` is the second occurrence of the hour that comes twice in
     autumn."""
 
-    columns: Annotated[str, _hour_columns]
+    columns: Annotated[str, _check_hour_columns]
     label: Literal["start", "end"] = "end"
     repeated: Text | None = None
 
@@ -197,7 +197,7 @@ GROUPS: Mapping[str, type[StrictStruct]] = {"csv": Csv, "numbers": NumberStyle}
 """Groups whose keys may be in the entry itself."""
 
 
-def spelled_out(entry: Mapping[str, Any]) -> dict[str, Any]:
+def spell_out(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Returns `entry` with the keys of `GROUPS` in their groups, and all other short forms replaced by long ones."""
     long_form = dict(entry)
     group_objects = [dict(long_form.pop(group)) for group in GROUPS if isinstance(long_form.get(group), dict)]
@@ -211,11 +211,11 @@ def spelled_out(entry: Mapping[str, Any]) -> dict[str, Any]:
     for unknown in group_objects:
         if unknown:
             long_form["csv"] = unknown | long_form.get("csv", {})
-    return long_form | _short_forms(long_form)
+    return long_form | _expand_short_forms(long_form)
 
 
-def column_problems(entry: Mapping[str, Any]) -> list[str]:
-    """Returns the problems of a list of value columns in `entry`, before `spelled_out` makes an object of it."""
+def find_column_problems(entry: Mapping[str, Any]) -> list[str]:
+    """Returns the problems of a list of value columns in `entry`, before `spell_out` makes an object of it."""
     problems: list[str] = []
     value = [entry["value"]] if isinstance(entry.get("value"), str) else entry.get("value")
     if isinstance(value, list):
@@ -223,7 +223,7 @@ def column_problems(entry: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _expand_short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the long forms of the keys of `entry` that have short ones."""
     long_forms: dict[str, Any] = {}
     if isinstance(entry.get("time"), str):
@@ -244,10 +244,10 @@ def _short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
     interval = entry.get("interval")
     if isinstance(interval, str) and not re.match(r"[+-]?P[\dT]", interval):
         long_forms |= {"interval": None, "interval_from": interval}
-    return long_forms | _zones(entry.get("timezone"))
+    return long_forms | _expand_zones(entry.get("timezone"))
 
 
-def _zones(timezone: Any) -> dict[str, Any]:
+def _expand_zones(timezone: Any) -> dict[str, Any]:
     """Returns the long form of a `timezone` that is a column, or an object with the time zone of requests, and a column
     or the time zone of times."""
     if isinstance(timezone, dict) and set(timezone) == {"times", "zone"}:

@@ -29,7 +29,7 @@ from gridtide.http.attempts import ask_repeatedly
 from gridtide.http.clocks import UpstreamClocks
 from gridtide.http.credentials import Credentials, build_credentials
 from gridtide.http.error_statuses import classify_status
-from gridtide.http.failures import AnswerProgress, explaining, time_limits
+from gridtide.http.failures import AnswerProgress, explain_errors, time_limits
 from gridtide.http.limits import Limiter, LocalLimiter
 from gridtide.http.logins import Logins
 from gridtide.http.tls import TrustedAuthorities
@@ -142,7 +142,7 @@ class Http:
     ) -> Response:
         """Makes one attempt, following redirects; credentials are sent only to their host."""
         retrieved_at = datetime.now(UTC)
-        with explaining(entry, request.label, request.url, credentials) as progress:
+        with explain_errors(entry, request.label, request.url, credentials) as progress:
             url = home = URL(request.url).extend_query(list(request.params))
             method, body = ("POST", request.body) if entry.method == "POST" else ("GET", None)
             tls = self._trusted.context(entry)

@@ -37,7 +37,7 @@ class Credentials:
             if len(secret) >= SHORT:
                 body = _replace_secret(secret, body)
             else:
-                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % _pattern_of_secret(secret), b"REDACTED", body)
+                body = re.sub(rb'(?<=["=])%b(?=["&\s]|$)' % _build_secret_pattern(secret), b"REDACTED", body)
         return body
 
     def redacted_text(self, text: str) -> str:
@@ -60,15 +60,15 @@ def _replace_secret(secret: str, text: bytes) -> bytes:
         return text
     if alphanumeric_part == secret.encode():
         return text.replace(alphanumeric_part, b"REDACTED")
-    return re.sub(_pattern_of_secret(secret), b"REDACTED", text)
+    return re.sub(_build_secret_pattern(secret), b"REDACTED", text)
 
 
-def _pattern_of_secret(secret: str) -> bytes:
+def _build_secret_pattern(secret: str) -> bytes:
     """Returns a pattern for the ways in which JSON, URLs and HTML spell `secret`, also nested."""
-    return "".join(map(_pattern_of_character, secret)).encode()
+    return "".join(map(_build_character_pattern, secret)).encode()
 
 
-def _pattern_of_character(character: str) -> str:
+def _build_character_pattern(character: str) -> str:
     if character.isascii() and character.isalnum():
         return character
     number = ord(character)

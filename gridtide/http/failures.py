@@ -36,7 +36,7 @@ def time_limits(entry: Entry) -> aiohttp.ClientTimeout:
 
 
 @contextmanager
-def explaining(entry: Entry, label: str, url: str, credentials: Credentials) -> Iterator[AnswerProgress]:
+def explain_errors(entry: Entry, label: str, url: str, credentials: Credentials) -> Iterator[AnswerProgress]:
     """Turns network errors raised inside into errors that name the entry, the host, the limit, and a fix.
 
     No error, and no cause of one, contains a credential: a cause is left out if it could contain the URL with the key.
@@ -47,7 +47,7 @@ def explaining(entry: Entry, label: str, url: str, credentials: Credentials) -> 
     except GridtideError:
         raise
     except aiohttp.ClientConnectorCertificateError as error:
-        raise _untrusted(entry, error) from error
+        raise _build_untrusted(entry, error) from error
     except (ValueError, aiohttp.NonHttpUrlClientError) as error:
         # An invalid host or redirect raises a ValueError of aiohttp or yarl.
         happened = credentials.redacted_text(f"{_get_host(url)} cannot be asked: {error}")
@@ -57,7 +57,7 @@ def explaining(entry: Entry, label: str, url: str, credentials: Credentials) -> 
         happened = f"{error.host}:{error.port} cannot be reached: {reason}"
         raise UpstreamError(entry.name, happened, "Check the url and the network") from error
     except TimeoutError as error:
-        raise _timed_out(entry, label, _get_host(url), progress, error) from error
+        raise _build_time_out(entry, label, _get_host(url), progress, error) from error
     except (aiohttp.ClientError, OSError) as error:
         happened = f"{label}: the answer of {_get_host(url)} broke off: {type(error).__name__}: {error}"
         raise UpstreamError(entry.name, credentials.redacted_text(happened), "Try again later") from None
@@ -70,7 +70,9 @@ def _get_host(url: str) -> str:
         return url.partition("?")[0]
 
 
-def _timed_out(entry: Entry, label: str, host: str, progress: AnswerProgress, error: TimeoutError) -> UpstreamError:
+def _build_time_out(
+    entry: Entry, label: str, host: str, progress: AnswerProgress, error: TimeoutError
+) -> UpstreamError:
     """Returns the error for the limit that was exceeded: that of connecting, of silence, or of the whole collection."""
     fix = 'Try again later, or raise "timeout"'
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -85,7 +87,7 @@ def _timed_out(entry: Entry, label: str, host: str, progress: AnswerProgress, er
     return UpstreamError(entry.name, happened, fix)
 
 
-def _untrusted(entry: Entry, error: aiohttp.ClientConnectorCertificateError) -> ConfigurationError:
+def _build_untrusted(entry: Entry, error: aiohttp.ClientConnectorCertificateError) -> ConfigurationError:
     reason = getattr(error.certificate_error, "verify_message", None) or str(error.certificate_error)
     host_port = f"{error.host}:{error.port}"
     if getattr(error.certificate_error, "verify_code", None) not in UNKNOWN_ISSUER:

@@ -16,7 +16,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError, FormatError
 from gridtide.http.credentials import Login, build_login
 from gridtide.http.error_statuses import classify_status
-from gridtide.http.failures import explaining, time_limits
+from gridtide.http.failures import explain_errors, time_limits
 
 MARGIN = 60.0
 """A token is not used in its last seconds, because a request may take that long to be read by the upstream."""
@@ -64,7 +64,7 @@ async def _log_in(entry: Entry, auth: OAuth, login: Login, session: aiohttp.Clie
     label = "the login"
     started_at = time.monotonic()
     headers = {"Accept": "application/json", **login.credentials.headers}
-    with explaining(entry, label, auth.url, login.credentials):
+    with explain_errors(entry, label, auth.url, login.credentials):
         async with session.post(
             auth.url, data=dict(login.form), headers=headers, timeout=time_limits(entry), allow_redirects=False
         ) as response:

@@ -43,12 +43,12 @@ def trace_request(entry: Entry, request: Request) -> Iterator[None]:
         "http.request.method": entry.method,
         "server.address": urlsplit(request.url).hostname or "",
     }
-    with _tracer().start_as_current_span(f"request {entry.name}", attributes=attributes):
+    with _get_tracer().start_as_current_span(f"request {entry.name}", attributes=attributes):
         yield
 
 
 @cache
-def _tracer() -> Tracer:
+def _get_tracer() -> Tracer:
     from opentelemetry.trace import get_tracer
 
     return get_tracer("gridtide")

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 from gridtide import curated
 from gridtide.collect.checks import PageChecks, settle_page
 from gridtide.collect.collected import Collected
-from gridtide.collect.collection import collect, scheduled_period
+from gridtide.collect.collection import collect, find_scheduled_period
 from gridtide.config.loading import parse
 from gridtide.coverage.answered import join_answered
 from gridtide.entries.entry import Entry
@@ -397,7 +397,9 @@ def test_a_scheduled_run_rereads_what_is_due() -> None:
     }
     entry = parse({"apis": [api]}).apis[0]
     end = datetime(2026, 3, 1, 9, tzinfo=UTC)
-    assert scheduled_period(entry, datetime(2026, 3, 1, 10, 12, tzinfo=UTC)) == Period(end - timedelta(days=1), end)
+    assert find_scheduled_period(entry, datetime(2026, 3, 1, 10, 12, tzinfo=UTC)) == Period(
+        end - timedelta(days=1), end
+    )
 
 
 async def test_duplicates_are_counted_with_an_example(eia_upstream: StartUpstream, tmp_path: Path) -> None:

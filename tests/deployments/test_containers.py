@@ -20,7 +20,7 @@ import pytest
 import yaml
 from prefect.settings import Settings
 
-from deployments.registry.ecs_pool import pool_template
+from deployments.registry.ecs_pool import build_pool_template
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run import local_server
 from gridtide.errors import ConfigurationError
@@ -187,25 +187,27 @@ def test_the_worker_of_ecs_may_tag_what_it_starts_and_nothing_else() -> None:
 def test_runs_on_ecs_write_their_logs_where_they_may() -> None:
     """Runs write their logs to the log group of the stack."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn"), "x")
-    variables = pool_template(**given, log_group="ours")["variables"]["properties"]
+    variables = build_pool_template(**given, log_group="ours")["variables"]["properties"]
     assert variables["cloudwatch_logs_options"]["default"] == {"awslogs-group": "ours"}
     with pytest.raises(ConfigurationError, match="log_group: unknown or missing"):
-        pool_template(**given)
+        build_pool_template(**given)
     assert "Logs: {Value: !Ref Logs}" in STACK
 
 
 def test_the_pool_has_defaults_for_what_runs_have_in_common() -> None:
     """The pool template has defaults for all runs; unknown and missing names are refused."""
     given = dict.fromkeys(("image", "cluster", "vpc_id", "task_role_arn", "execution_role_arn", "log_group"), "x")
-    variables = pool_template(**given, cpu=256)["variables"]["properties"]
+    variables = build_pool_template(**given, cpu=256)["variables"]["properties"]
     assert (variables["image"]["default"], variables["cpu"]["default"]) == ("x", 256)
     assert variables["env"]["default"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
     assert variables["env"]["default"]["PREFECT_DEFAULT_RESULT_STORAGE_BLOCK"] == "s3-bucket/results"
     assert "GRIDTIDE_PUSHGATEWAY" not in variables["env"]["default"]
-    pushing = pool_template(**given, pushgateway="http://gateway:9091")["variables"]["properties"]["env"]["default"]
+    pushing = build_pool_template(**given, pushgateway="http://gateway:9091")["variables"]["properties"]["env"][
+        "default"
+    ]
     assert pushing["GRIDTIDE_PUSHGATEWAY"] == "http://gateway:9091"
     assert re.search(r"\.\[\S*\bmetrics\b\S*\]", DOCKERFILE), "the image can push"
     with pytest.raises(ConfigurationError, match="imaeg: unknown"):
-        pool_template(**given, imaeg="y")
+        build_pool_template(**given, imaeg="y")
     with pytest.raises(ConfigurationError, match="cluster: unknown or missing"):
-        pool_template(**{**given, "cluster": ""})
+        build_pool_template(**{**given, "cluster": ""})

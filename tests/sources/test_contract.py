@@ -20,7 +20,7 @@ from flows.backfill import backfill
 from flows.ingest import ingest
 from flows.monitor import monitor
 from flows.prepare_training import prepare_training
-from gridtide.collect import scheduled_period
+from gridtide.collect import find_scheduled_period
 from gridtide.config import parse
 from gridtide.errors import ConfigurationError
 from gridtide.periods import EPOCH, floor
@@ -243,13 +243,13 @@ def test_a_generic_entry_with_current_and_placeholders_is_asked_for_a_period() -
     api = {"name": "load", "url": url, "output_folder": "load", "time": "t", "reread": "P1D"}
     entry = parse({"apis": [api]}).apis[0]
     now = datetime(2026, 3, 1, 10, 12, tzinfo=UTC)
-    period = scheduled_period(entry, now)
+    period = find_scheduled_period(entry, now)
     assert period is not None
     assert (period.end, period.duration) == (datetime(2026, 3, 1, 10, tzinfo=UTC), DAY)
     (request,) = get_source("generic").build_requests(entry, period)
     assert request.url == "https://grid.example/current/load?from=2026-02-28T10%3A00%3A00Z&to=2026-03-01T10%3A00%3A00Z"
     current = parse({"apis": [{"name": "lmp", "url": ISO_NE, "output_folder": "lmp"}]}).apis[0]
-    assert scheduled_period(current, now) is None
+    assert find_scheduled_period(current, now) is None
 
 
 ISO_NE = "https://webservices.iso-ne.com/api/v1.1/hourlylmp/da/final/current/location/4000"

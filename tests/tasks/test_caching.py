@@ -11,7 +11,7 @@ from gridtide.http.client import Http
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import Period
-from tasks.collect import CollectionAttempts, CollectionRun, cache_key
+from tasks.collect import CollectionAttempts, CollectionRun, build_cache_key
 
 DAY = Period(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC))
 
@@ -24,21 +24,21 @@ def entry(**keys: Any) -> Entry:
 
 def test_a_key_is_what_is_asked_and_where_it_goes() -> None:
     """Another name, request, period or lake gives another key; another timeout does not."""
-    key = cache_key(entry(), DAY, "/lake")
-    assert cache_key(entry(timeout=5), DAY, "/lake") == key
+    key = build_cache_key(entry(), DAY, "/lake")
+    assert build_cache_key(entry(timeout=5), DAY, "/lake") == key
     others = [
-        cache_key(entry(name="b"), DAY, "/lake"),
-        cache_key(entry(params={"x": 1}), DAY, "/lake"),
-        cache_key(entry(), None, "/lake"),
-        cache_key(entry(), Period(DAY.start, DAY.end + timedelta(hours=1)), "/lake"),
-        cache_key(entry(), DAY, "s3://bucket/lake"),
+        build_cache_key(entry(name="b"), DAY, "/lake"),
+        build_cache_key(entry(params={"x": 1}), DAY, "/lake"),
+        build_cache_key(entry(), None, "/lake"),
+        build_cache_key(entry(), Period(DAY.start, DAY.end + timedelta(hours=1)), "/lake"),
+        build_cache_key(entry(), DAY, "s3://bucket/lake"),
     ]
     assert len({key, *others}) == 6
 
 
 def test_a_key_is_a_plain_name() -> None:
     """A key is a valid file name without separators and dots."""
-    assert re.fullmatch(r"[A-Za-z0-9_-]+", cache_key(entry(name="a/../b"), DAY, "s3://x/y"))
+    assert re.fullmatch(r"[A-Za-z0-9_-]+", build_cache_key(entry(name="a/../b"), DAY, "s3://x/y"))
 
 
 async def test_a_result_of_the_future_is_not_used_again(tmp_path: Path) -> None:

@@ -52,9 +52,9 @@ def export_samples(samples: RunSamples) -> list[str]:
             warnings.append(f"metrics are not on the Pushgateway {place}: {_describe_error(error)}. {GATEWAY_FIX}")
     if os.environ.get(ADDRESS):
         try:
-            save_samples(metrics_folder(), samples)
+            save_samples(find_metrics_folder(), samples)
         except OSError as error:
-            warnings.append(f"metrics are not in {metrics_folder()}: {error}. Make it writable for this user")
+            warnings.append(f"metrics are not in {find_metrics_folder()}: {error}. Make it writable for this user")
     return warnings
 
 
@@ -76,7 +76,7 @@ def _push_group(url: str, grouping: dict[str, str], samples: Iterable[Sample]) -
     from prometheus_client.exposition import basic_auth_handler, default_handler
 
     registry = CollectorRegistry()
-    own_labels = [Sample(sample.metric, sample.value, _without(sample.labels, grouping)) for sample in samples]
+    own_labels = [Sample(sample.metric, sample.value, _drop_labels(sample.labels, grouping)) for sample in samples]
     registry.register(SampleCollector(lambda: own_labels))
     parts = urlsplit(url)
     host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
@@ -111,11 +111,11 @@ class SampleCollector:
         return families.values()
 
 
-def metrics_folder() -> Path:
+def find_metrics_folder() -> Path:
     """The folder of the samples of the last runs on this machine."""
-    from flows.run.local_server import state_folder  # imports Prefect, which what is scraped does not need
+    from flows.run.local_server import find_state_folder  # imports Prefect, which what is scraped does not need
 
-    return state_folder() / "metrics"
+    return find_state_folder() / "metrics"
 
 
 def save_samples(folder: Path, samples: RunSamples) -> None:
@@ -157,7 +157,7 @@ def _as_list(sample: Sample) -> list[Any]:
     return [sample.metric, sample.value, dict(sample.labels)]
 
 
-def _without(labels: Mapping[str, str], grouping: Mapping[str, str]) -> dict[str, str]:
+def _drop_labels(labels: Mapping[str, str], grouping: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in labels.items() if name not in grouping}
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from gridtide.catalog.records import format_moment
-from gridtide.collect.raw_bodies import KeptCollection, bodies_by_collection, newest_bodies, open_body
+from gridtide.collect.raw_bodies import KeptCollection, bodies_by_collection, find_newest_bodies, open_body
 from gridtide.collect.replay import find_readings, group_by_stamp
 from gridtide.collect.resume import find_earlier
 from gridtide.entries.entry import Entry
@@ -90,7 +90,7 @@ def _choose_bodies(
     sizes = {body.path: body.size for collection in collections for body in stored[collection]}
     answers: dict[str, str] = {}
     for collection in collections:
-        answers |= newest_bodies(body.path for body in stored[collection])
+        answers |= find_newest_bodies(body.path for body in stored[collection])
     return [Body(path, sizes[path]) for path in answers.values()]
 
 

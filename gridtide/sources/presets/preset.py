@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from gridtide.entries.field_types import Text
-from gridtide.entries.structs import StrictStruct, json_type, read_value
+from gridtide.entries.structs import StrictStruct, name_json_type, read_value
 from gridtide.sources.presets.market_variables import MARKET_VARIABLES
 
 _OBJECTS = ("params", "headers")
@@ -106,7 +106,7 @@ def read_preset(data: Any, problems: list[str]) -> Preset | None:
     wrong`."""
     problem_count = len(problems)
     if not isinstance(data, dict):
-        problems.append(f'is {json_type(data)}, not an object; give {{"title": …, "products": {{…}}}}')
+        problems.append(f'is {name_json_type(data)}, not an object; give {{"title": …, "products": {{…}}}}')
         return None
     preset: Preset | None = read_value(Preset, data, "", problems)
     for name in preset.variables if preset else ():

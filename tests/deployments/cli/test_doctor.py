@@ -16,7 +16,7 @@ from aiohttp import web
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 
-from deployments.cli.doctor import CheckResult, as_dicts, examine, exit_code_of
+from deployments.cli.doctor import CheckResult, as_dicts, examine, sum_up_exit_code
 from deployments.registry.deploy import POOL, register_deployments
 from gridtide import sandbox
 from gridtide.config.loading import parse
@@ -55,7 +55,7 @@ async def test_a_sound_installation_has_no_problem(tmp_path: Path) -> None:
     assert {"versions", "PREFECT_HOME", "configuration", "credentials", "lake", "clock", "server"} <= findings.keys()
     listed = [finding for group in findings.values() for finding in group]
     assert [finding for finding in listed if finding.level == "problem"] == []
-    assert exit_code_of(listed) == 0
+    assert sum_up_exit_code(listed) == 0
     assert not (tmp_path / "lake").exists()
 
 
@@ -127,7 +127,7 @@ async def test_a_missing_credential_names_variable_and_entries(tmp_path: Path, m
     findings = await findings_of(tmp_path, upstream_entry("https://127.0.0.1:1", **auth))
     (missing,) = findings["credentials"]
     assert missing.message == "SOME_KEY is not set; demand cannot be collected"
-    assert exit_code_of(findings["credentials"]) == 3
+    assert sum_up_exit_code(findings["credentials"]) == 3
     monkeypatch.setenv("SOME_KEY", "set")
     findings = await findings_of(tmp_path, upstream_entry("https://127.0.0.1:1", **auth))
     assert [finding.level for finding in findings["credentials"]] == ["ok"]
@@ -148,7 +148,7 @@ async def test_a_broken_configuration_hides_no_other_check(tmp_path: Path) -> No
     (tmp_path / "api_config.json").write_text("{")
     findings = await examine(tmp_path / "api_config.json", None, lambda: datetime.now(UTC))
     assert {finding.check for finding in findings} >= {"versions", "configuration", "server"}
-    assert exit_code_of(findings) == 2
+    assert sum_up_exit_code(findings) == 2
 
 
 async def test_deployments_of_another_version_are_told(tmp_path: Path) -> None:

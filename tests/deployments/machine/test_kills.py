@@ -13,7 +13,7 @@ import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 
-from deployments.machine.worker import worker_status
+from deployments.machine.worker import find_worker
 from deployments.registry.notifications import AUTOMATIONS, apply_notifications
 from deployments.registry.run_settings import RUN_SETTINGS
 from tests.support.processes.machine import gridtide, start, started, until, until_events
@@ -101,7 +101,7 @@ def test_a_run_that_no_worker_takes_is_told_as_late(machine: Path) -> None:
         output, _ = gridtide(machine, "up", GRIDTIDE_NOTIFY=hook).communicate()
         assert "Server and worker are running" in output
         until(client, waiting, "Completed")
-        again = worker_status()
+        again = find_worker()
         assert again is not None
         assert again.pid != worker
     assert inbox.subjects == ["ingest/hourly is late"]

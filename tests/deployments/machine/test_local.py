@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.machine.worker import Worker, stop_worker, worker_status
+from deployments.machine.worker import Worker, find_worker, stop_worker
 from flows.run.local_server import STOP_TIMEOUT, find_server
 from flows.run.metrics.exporting import ADDRESS
 from tests.support.processes.machine import gridtide, start, started, until
@@ -42,7 +42,7 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
         output, _ = each.communicate()
         assert each.returncode == 0, output
         assert "Server and worker are running" in output
-    server, worker = find_server(), worker_status()
+    server, worker = find_server(), find_worker()
     assert server is not None
     assert worker == Worker(worker.pid if worker else 0, server.url, "gridtide")
 
@@ -57,7 +57,7 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     output, _ = gridtide(machine, "down").communicate()
     assert not answers(f"http://127.0.0.1:{port}/metrics")
     assert f"Stopped the worker of the pool gridtide and the Prefect server at {server.ui}" in output
-    assert (find_server(), worker_status()) == (None, None)
+    assert (find_server(), find_worker()) == (None, None)
 
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     in_background = gridtide(machine, "up")

@@ -25,8 +25,8 @@ from deployments.registry.notifications import (
     PREFIX,
     VARIABLE,
     apply_notifications,
+    build_receiver_block,
     read_receiver_blocks,
-    receiver_block,
 )
 from flows.notify import notify
 from gridtide.config.loading import parse
@@ -242,7 +242,7 @@ def test_what_was_not_delivered_is_of_those_that_tell() -> None:
 def test_a_receiver_that_is_none_is_refused_without_its_secret() -> None:
     """The message names the scheme of an invalid receiver, not its URL."""
     with pytest.raises(ConfigurationError, match="GRIDTIDE_NOTIFY: a receiver with the scheme gopher") as caught:
-        receiver_block("gopher://me:planted@example.com")
+        build_receiver_block("gopher://me:planted@example.com")
     assert "planted" not in str(caught.value)
 
 
@@ -258,4 +258,4 @@ def test_receivers_are_handed_on_to_apprise(url: str, known_as: str) -> None:
     """A webhook gets JSON and keeps its query, Slack is recognised by its host, and e-mails keep their lines."""
     if "slack" in url:
         url = known_as = "https://hooks.slack.com/services/T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
-    assert receiver_block(url).url.get_secret_value() == known_as
+    assert build_receiver_block(url).url.get_secret_value() == known_as

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deployments.machine.worker import worker_status
+from deployments.machine.worker import find_worker
 from deployments.registry.deploy import POOL
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import find_server
@@ -90,7 +90,7 @@ def started(machine: Path, *apis: dict[str, Any], **variables: str) -> Iterator[
         schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
         (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
     output, _ = gridtide(machine, "up", **variables).communicate()
-    server, worker = find_server(), worker_status()
+    server, worker = find_server(), find_worker()
     assert server is not None, output
     assert worker is not None, output
     with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
