@@ -102,7 +102,7 @@ async def monitor(
         outcomes = [] if dry_run else await _collect_lacking(findings, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)
         checked = {finding.entry.name: finding.checked_files for finding in findings}
-        periods = [(finding.entry, finding.period) for finding in findings if not finding.skipped]
+        periods = [(finding.entry, finding.period) for finding in findings if not finding.skip_reason]
         coverages = await record_answers(periods, outcomes, run, checked)
         wrong_clock = any(isinstance(outcome.error, ClockError) for outcome in outcomes)
         looks = {} if wrong_clock else await _look_at_series(entries, run)  # else series would be silent by that clock
@@ -183,13 +183,13 @@ async def _summarize_entry(
 ) -> dict[str, Any]:
     """The result of an entry in the report."""
     holes, problem = [], finding.problem
-    if not finding.skipped and not problem:
+    if not finding.skip_reason and not problem:
         try:
             holes = await find_unpublished(finding.entry, finding.period, run.stamp, run.lake, finding.checked_files)
         except StorageError as error:
             problem = one_line(error)
     chunks = [*finding.gap_plan.chunks, *finding.revision_plan.chunks]
-    plan = Plan(finding.entry, chunks, skipped=finding.skipped, warnings=finding.warnings)
+    plan = Plan(finding.entry, chunks, skip_reason=finding.skip_reason, warnings=finding.warnings)
     whole = find_entry_scope(finding.entry)
     return {
         **summarize_entry(plan, outcomes, coverages),

@@ -131,7 +131,7 @@ def summarize_entry(plan: Plan, outcomes: Sequence[Outcome], coverages: Mapping[
         "stages": _sum_stages(results),
         "files": [file for result in results for file in result["files"] or [result["file"]] if file],
         "covered": describe_duration(plan.covered_time) if plan.covered_time else "nothing",
-        "skipped": plan.skipped,
+        "skipped": plan.skip_reason,
         "rejected_files": [file for result in results for file in result["rejected_files"]],
         "skipped_records": [record.as_dict() for record in skipped],
         "absent": [period for result in results for period in result["absent"]],

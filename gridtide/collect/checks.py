@@ -303,11 +303,11 @@ class PageChecks:
             error = FormatError(self.entry.name, verdict.reason, EXPECT_FIX)
             if self.period is None:
                 raise error
-            moments = table["interval_start"].filter(pa.array(verdict.broken)).unique().to_pylist()
+            moments = table["interval_start"].filter(pa.array(verdict.is_broken)).unique().to_pylist()
             days = {find_day(moment, self.entry, self.period) for moment in moments}
             self.holes += [Hole(day, error) for day in sorted(days)]
             self.skipped.append(Skipped(f"refused by {verdict.rule.name}", verdict.count, verdict.reason))
-            stays &= ~verdict.broken
+            stays &= ~verdict.is_broken
         if not stays.all():
             self._keep_rows(table, np.flatnonzero(stays))
 

@@ -345,8 +345,8 @@ async def _call_each(call: Callable[[Sequence[str]], list[T]], paths: Sequence[s
     return list(chain.from_iterable(await asyncio.gather(*(run_blocking(call, [path]) for path in paths))))
 
 
-def _describe_stored(path: str, size: int, metadata: Metadata, *, created: bool) -> Stored:
-    return Stored(path, metadata.rows, size, metadata.content_hash, metadata.stored_at, created)
+def _describe_stored(path: str, size: int, metadata: Metadata, *, is_new: bool) -> Stored:
+    return Stored(path, metadata.rows, size, metadata.content_hash, metadata.stored_at, is_new)
 
 
 def _apply_step(step: Callable[[S], T], paths: Iterable[str], items: Iterable[S]) -> list[T]:

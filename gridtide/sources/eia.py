@@ -250,7 +250,7 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     _count_unread_columns(response.body, route, len(answer.data), left_out)
     table = _read_observations(entry, rows, values, route, response.retrieved_at)
     page = Page(table, len(answer.data), answer.total, skipped=left_out.list_skipped())
-    return page if request.offset else replace(page, following=_list_following(entry, request, page))
+    return page if request.offset else replace(page, next_requests=_list_following(entry, request, page))
 
 
 def correct_status(status: int, body: bytes) -> int:

@@ -84,7 +84,7 @@ def _parse_listing(entry: Entry, request: Request, response: Response) -> Page:
     ]
     from gridtide.observations.table import empty
 
-    return Page(empty(), 0, following=[*next_pages, *downloads])
+    return Page(empty(), 0, next_requests=[*next_pages, *downloads])
 
 
 def _refuse_short_listing(entry: Entry, listing: Any, documents: Any) -> None:
