@@ -22,7 +22,7 @@ from dotenv import load_dotenv
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from deployments.cli.console import choose_exit_code, count_noun, err, out
+from deployments.cli.console import choose_exit_code, count_noun, draw_table, err, out
 from gridtide.config.loading import load
 from gridtide.config.raw_entry import split_url
 from gridtide.config.readings import reading_once

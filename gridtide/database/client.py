@@ -148,9 +148,9 @@ def _build_response(entry: Entry, answer: _Answer, retrieved_at: datetime, waite
     """Returns the answer as a response: with its bytes if the entry keeps bodies."""
     headers = {"rows": str(answer.rows)}
     if not entry.raw:
-        return Response(b"", retrieved_at, CONTENT_TYPE, headers=headers, waited=waited, file=answer.file)
+        return Response(b"", retrieved_at, CONTENT_TYPE, headers=headers, wait_seconds=waited, file=answer.file)
     if answer.bytes > BODY_LIMIT:
         happened = f"the answer is larger than {BODY_LIMIT >> 20} MiB, too large to be kept under raw/"
         raise ConfigurationError(entry.name, happened, 'Shorten "chunk", or leave "raw" out')
     with answer.file as file:
-        return Response(file.read(), retrieved_at, CONTENT_TYPE, headers=headers, waited=waited)
+        return Response(file.read(), retrieved_at, CONTENT_TYPE, headers=headers, wait_seconds=waited)

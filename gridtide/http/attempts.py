@@ -42,8 +42,8 @@ async def ask_repeatedly(
                 response = await ask()
             check()
             state = attempt.retry_state
-            waited = response.waited + state.idle_for
-            return await read(replace(response, attempt=state.attempt_number, waited=waited))
+            waited = response.wait_seconds + state.idle_for
+            return await read(replace(response, attempt=state.attempt_number, wait_seconds=waited))
     raise AssertionError("tenacity always returns or raises")
 
 
