@@ -176,7 +176,7 @@ def add_parts(entry: Entry, table: CellTable, labels: Sequence[str], skipped: li
     for name in values:
         sums = np.where(is_short, np.nan, _sum_cells(entry, table, name, places, skipped))
         columns[name] = from_numpy(sums, pa.float64())
-    summed = build_table(columns, lambda row: table.place(int(first_rows[row])), table.inherited, table.skipped)
+    summed = build_table(columns, lambda row: table.place(int(first_rows[row])), table.inherited_columns, table.skipped)
     return replace(summed, hint=table.hint)
 
 

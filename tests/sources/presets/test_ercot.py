@@ -197,7 +197,7 @@ def test_declared_totals_are_those_of_the_answer() -> None:
     page = get_source("ercot").parse_response(
         entry, request, Response(recording("ercot/archive_np3-911-er_list.json"), RETRIEVED)
     )
-    assert page.following
+    assert page.next_requests
 
 
 @pytest.mark.parametrize("header", ["OperDay,HourEnding,COAST,TOTAL", "OperatingDay,HourEnding,Coast,Total"])
