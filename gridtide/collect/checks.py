@@ -61,7 +61,7 @@ class ParsedPage:
     """What the rules of `expect` found, and the rows that they rejected."""
 
     @property
-    def following(self) -> Sequence[Request]:
+    def next_requests(self) -> Sequence[Request]:
         """The requests that follow."""
         return self.page.next_requests
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from deployments.cli.catalog import series_table
+from deployments.cli.catalog import tabulate_series
 from gridtide import curated
 from gridtide.catalog.corrections import describe_correction
 from gridtide.catalog.entry_files import read_entry_files, rename_labels
@@ -210,7 +210,7 @@ async def test_a_series_says_what_is_corrected_of_it(lake: Lake) -> None:
     assert series["eia/CISO/demand"].corrections == []
     assert series["eia/ISNE/load"].as_dict()["corrections"][1]["by"] == "PT1H"
     table = Console(width=200, record=True, file=io.StringIO())
-    table.print(series_table(await make(lake, configured(of))))
+    table.print(tabulate_series(await make(lake, configured(of))))
     assert "renamed, shifted" in table.export_text()
 
 

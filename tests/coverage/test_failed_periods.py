@@ -31,11 +31,11 @@ def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
     """Overlapping failures add up, whatever the chunks; if half of a period is answered, the other half stays."""
     before = [Failure(period(0, 10), 3, START, "old"), Failure(period(20, 30), 1, START, "old")]
     now = START + 40 * HOUR
-    answers = [PeriodAnswer(period(20, 25)), PeriodAnswer(period(8, 12), "new", lasting=True)]
+    answers = [PeriodAnswer(period(20, 25)), PeriodAnswer(period(8, 12), "new", is_lasting=True)]
     found = failed_periods.after_run(before, answers, now, "0123")
     assert found == [
         Failure(period(0, 8), 3, START, "old"),
-        Failure(period(8, 12), 4, now, "new", lasting=True, fingerprint="0123"),
+        Failure(period(8, 12), 4, now, "new", is_lasting=True, fingerprint="0123"),
         Failure(period(25, 30), 1, START, "old"),
     ]
 
@@ -43,10 +43,10 @@ def test_a_run_adds_to_what_failed_and_takes_away_what_it_made_good() -> None:
 def test_only_what_lasts_waits_and_only_while_the_entry_is_as_it_was() -> None:
     """After an outage a period is requested at once; a malformed day waits, unless its entry was changed since."""
     of = entry()
-    lasting = Failure(period(0, 1), 1, START, "cut", lasting=True, fingerprint=of.fingerprint)
+    lasting = Failure(period(0, 1), 1, START, "cut", is_lasting=True, fingerprint=of.fingerprint)
     assert lasting.waits(of, START)
     assert not lasting.waits(of, lasting.next)
-    assert not replace(lasting, lasting=False).waits(of, START)
+    assert not replace(lasting, is_lasting=False).waits(of, START)
     assert not replace(lasting, fingerprint="another").waits(of, START)
 
 

@@ -74,7 +74,7 @@ def test_a_fuel_that_is_burnt_now_and_then_is_not_silent(hours: Sequence[int], o
     """A variable of one location is silent only if it had values nearly always for a week."""
     rows = {("A", "oil"): rows_at(719), ("A", "gas"): rows_at(997)}
     (candidate,) = candidates_of(rows, 1000)
-    before = replace(history(hours, [900.0] * len(hours)), observed=observed * HOUR)
+    before = replace(history(hours, [900.0] * len(hours)), observed_span=observed * HOUR)
     assert is_silent(ENTRY, candidate, before) == expected
     assert is_silent(ENTRY, replace(candidate, has_peers=True), before)
 
