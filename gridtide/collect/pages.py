@@ -284,7 +284,7 @@ class _Body:
     """A page of an entry that stores only bodies."""
 
     body: bytes
-    following: Sequence[Request] = ()
+    next_requests: Sequence[Request] = ()
 
 
 def _load_arrow() -> None:

@@ -52,7 +52,7 @@ def pending_subjects(*events: Event, at: datetime = NOON + 2 * HOUR) -> list[Any
     return [notice.subject for notice in History.from_events(events).pending_notices("b", SINCE, at)]
 
 
-DELIVERED, IN_VAIN = "prefect.automation.action.executed", "prefect.automation.action.failed_ids"
+DELIVERED, IN_VAIN = "prefect.automation.action.executed", "prefect.automation.action.failed"
 
 
 def test_what_an_automation_told_is_not_told_again() -> None:
