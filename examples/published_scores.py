@@ -2,6 +2,7 @@
 
     python examples/published_scores.py isone isone_2003_2014.csv
     python examples/published_scores.py eia eia_930_screened_2015_2020.parquet
+    python examples/published_scores.py load eia_930_screened_2015_2020.parquet --history isone_2003_2014.csv
 
 `isone`: load and temperature of New England, from the repository yalickj/load-forecasting-resnet. The protocol is that
 of Chen et al., Short-term load forecasting with deep residual networks (IEEE Trans. Smart Grid, 2018): the hours of
@@ -10,6 +11,11 @@ each day of 2006 are predicted at its begin, with the *actual* temperature of th
 `eia`: hourly demand and day-ahead forecast of balancing authorities (form EIA-930), from Ruggles et al., EIA Cleaned
 Hourly Electricity Demand Data. The hours of each day of 2019 are predicted at its begin, and at noon Eastern time of
 the day before, when the operators' own forecasts are available; from demand alone, and with the operator's forecast.
+The truth is the reported demand of the hours that the publishers' screening calls okay; forecasters see demand as the
+screening of training sets leaves it, by what was known at the time.
+
+`load`: New England's days of 2019 at their begin, from demand alone, learned anew each month, with the load of `isone`
+as its history since 2003.
 """
 
 from __future__ import annotations
@@ -18,11 +24,14 @@ import argparse
 import asyncio
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -30,7 +39,8 @@ import pyarrow.parquet as pq
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Config
 from gridtide.evaluation.comparison import compare_forecasters, score_comparison
-from gridtide.evaluation.evaluation_set import open_evaluation
+from gridtide.evaluation.evaluation_set import EvaluationSet, open_evaluation
+from gridtide.evaluation.folds import Scheme
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import from_columns
 from gridtide.periods import Period
@@ -49,16 +59,29 @@ APIS = [
 """EIA's entries have its delays; the temperature counts as available before its day, as in the paper."""
 
 AUTHORITIES = {
-    "ISNE": ("America/New_York", 5, "12:00", ("NYIS", "PJM")),
-    "NYIS": ("America/New_York", 5, "12:00", ("PJM", "ISNE")),
-    "PJM": ("America/New_York", 5, "12:00", ("MISO", "NYIS")),
-    "MISO": ("America/Chicago", 6, "11:00", ("SWPP", "PJM")),
-    "SWPP": ("America/Chicago", 6, "11:00", ("ERCO", "MISO")),
-    "ERCO": ("America/Chicago", 6, "11:00", ("SWPP", "MISO")),
-    "CISO": ("America/Los_Angeles", 8, "09:00", ("NEVP", "BPAT")),
+    "ISNE": ("America/New_York", 5, "12:00", "US-MA", ("NYIS", "PJM")),
+    "NYIS": ("America/New_York", 5, "12:00", "US-NY", ("PJM", "ISNE")),
+    "PJM": ("America/New_York", 5, "12:00", "US-PA", ("MISO", "NYIS")),
+    "MISO": ("America/Chicago", 6, "11:00", "US-IL", ("SWPP", "PJM")),
+    "SWPP": ("America/Chicago", 6, "11:00", "US-OK", ("ERCO", "MISO")),
+    "ERCO": ("America/Chicago", 6, "11:00", "US-TX", ("SWPP", "MISO")),
+    "CISO": ("America/Los_Angeles", 8, "09:00", "US-CA", ("NEVP", "BPAT")),
 }
-"""Time zone, the hour in UTC at which a day begins in winter, noon Eastern time, and neighbours whose demand is an
-input too."""
+"""Time zone, the hour in UTC at which a day begins in winter, noon Eastern time, holidays, and neighbours whose demand
+is an input too."""
+
+LEARNED = ("ridge", "boosting", "neural", "kernel", "ensemble")
+
+FORECASTS = "*/*/*forecast*"
+"""The series that are hidden from what learns from demand alone."""
+
+
+class Truth(NamedTuple):
+    """What is predicted: `value` (N,) of the hours that begin at `start` (N,), in µs since 1970; NaN where nothing
+    is."""
+
+    start: npt.NDArray[np.int64]
+    value: npt.NDArray[np.float64]
 
 
 def store(lake: Lake, config: Config, entry_name: str, columns: Mapping[str, Any]) -> None:
@@ -72,13 +95,17 @@ def store(lake: Lake, config: Config, entry_name: str, columns: Mapping[str, Any
         asyncio.run(lake.put_draft(draft, entry.output_folder, entry.file_prefix, datetime.now(UTC)))
 
 
-def compare(
-    spec: dict[str, Any], config: Config, lake: Lake, models: Sequence[str], hidden: Sequence[str] = ()
-) -> dict[str, float]:
-    """The MAPE of each model on the test split of the set of `spec`, in percent."""
+def prepare(spec: dict[str, Any], config: Config, lake: Lake) -> Path:
+    """Prepare the set of `spec`, and return its folder."""
     report = asyncio.run(preparation.prepare(spec, config, lake, replace=True))
-    evaluation = open_evaluation(Path(lake.uri) / report["path"], hidden=hidden)
-    scores = score_comparison(compare_forecasters(evaluation, models, quantiles=False))
+    return Path(lake.uri) / report["path"]
+
+
+def score(
+    evaluation: EvaluationSet, models: Sequence[str], scheme: Scheme = "split", folds: int = 1
+) -> dict[str, float]:
+    """The MAPE of each model on the test split of `evaluation`, in percent."""
+    scores = score_comparison(compare_forecasters(evaluation, models, scheme, folds, quantiles=False))
     return {row["model"]: row["mape"] for row in scores["scores"] if row["group"] == "all"}
 
 
@@ -113,42 +140,108 @@ def compare_isone(path: Path, lake: Lake, config: Config) -> None:
         "splits": {"train_end": "2005-12-31T05:00Z", "validation_end": "2005-12-31T05:00Z", "validation": 0},
         "cleaning": {"stale": 0, "repeat": 0, "spike": 0},
     }
-    models = ("day", "week", "ridge", "boosting", "neural", "ensemble")
-    print_table("ISO-NE 2006, MAPE in %", models, {"ISNE": compare(spec, config, lake, models)})
+    models = ("day", "week", *LEARNED)
+    errors = score(open_evaluation(prepare(spec, config, lake)), models)
+    print_table("ISO-NE 2006, MAPE in %", models, {"ISNE": errors})
 
 
-def compare_eia(path: Path, lake: Lake, config: Config, names: Sequence[str]) -> None:
-    """Print the errors of 2019 of the balancing authorities `names`."""
-    regions = {*names, *(neighbour for name in names for neighbour in AUTHORITIES[name][3])}
+def store_eia(path: Path, lake: Lake, config: Config, names: Sequence[str]) -> dict[str, Truth]:
+    """Write demand and forecasts of the authorities `names` and their neighbours to the lake; returns the truth of
+    `names`."""
+    regions = {*names, *(neighbour for name in names for neighbour in AUTHORITIES[name][4])}
     rows = pq.read_table(path, filters=[("region", "in", regions), ("date_time", "<", datetime(2020, 1, 2))])
-    ends = rows["date_time"].to_numpy().astype("datetime64[us]").astype(np.int64)
-    times = {
-        "interval_start": ends - HOUR_IN_MICROSECONDS,
-        "interval_end": ends,
-        "location": rows["region"].to_pylist(),
-    }
+    starts = rows["date_time"].to_numpy().astype("datetime64[us]").astype(np.int64) - HOUR_IN_MICROSECONDS
+    region = rows["region"].to_numpy(zero_copy_only=False)
+    times = {"interval_start": starts, "interval_end": starts + HOUR_IN_MICROSECONDS, "location": region.tolist()}
     for entry, variable, column in (
         ("demand", "demand", "raw demand (MW)"),
         ("forecast", "demand_forecast_day_ahead", "forecast demand (MW)"),
     ):
         values = pc.fill_null(rows[column], float("nan")).to_numpy()
         store(lake, config, entry, times | {"variable": variable, "unit": "MWh", "value": values})
-    models = ("operator", "day", "week", "ridge", "neural")
-    for title, at_noon, hidden in (
-        ("At midnight, from demand alone", False, ("*/*/*forecast*",)),
-        ("At noon of the day before, from demand alone", True, ("*/*/*forecast*",)),
-        ("At noon of the day before, with the operator's forecast", True, ()),
+    demand = pc.fill_null(rows["raw demand (MW)"], float("nan")).to_numpy()
+    is_okay = pc.equal(rows["category"], "OKAY").to_numpy(zero_copy_only=False)
+    return {name: Truth(starts[region == name], np.where(is_okay, demand, np.nan)[region == name]) for name in names}
+
+
+def open_judged(folder: Path, truth: Truth, hidden: Sequence[str] = ()) -> EvaluationSet:
+    """The set in `folder`, with `truth` as its target: in hours without it, nothing is compared or learned."""
+    evaluation = open_evaluation(folder, hidden=hidden)
+    first = int(evaluation.period.start.timestamp()) * 1_000_000
+    rows = (truth.start - first) // HOUR_IN_MICROSECONDS
+    inside = (rows >= 0) & (rows < evaluation.series.shape[1])
+    values = evaluation.series.copy()
+    values[0, rows[inside]] = truth.value[inside]
+    mean, deviation = (evaluation.arrays[f"target_{name}"][0, 0] for name in ("mean", "deviation"))
+    targets = {
+        "targets": ((values - mean) / deviation)[:, :, None],
+        "target_mask": ~np.isnan(values)[:, :, None],
+    }
+    return replace(evaluation, arrays={**evaluation.arrays, **targets})
+
+
+def compare_eia(lake: Lake, config: Config, truths: Mapping[str, Truth]) -> None:
+    """Print the errors of 2019 of the balancing authorities in `truths`."""
+    noon = {name: prepare(build_eia_spec(name, at_noon=True), config, lake) for name in truths}
+    operator = {name: score(open_judged(noon[name], truths[name]), ["operator"]) for name in truths}
+    simple = ("day", "week", *LEARNED)
+    errors = {}
+    for name, truth in truths.items():
+        midnight = prepare(build_eia_spec(name, at_noon=False), config, lake)
+        errors[name] = operator[name] | score(open_judged(midnight, truth, [FORECASTS]), simple)
+    print_table("At midnight, from demand alone, MAPE of 2019 in %", ("operator", *simple), errors)
+    for title, hidden, models in (
+        ("from demand alone", [FORECASTS], ("day", "week", "ridge", "kernel")),
+        ("with the operator's forecast", [], LEARNED),
     ):
-        errors = {name: compare(build_eia_spec(name, at_noon), config, lake, models, hidden) for name in names}
-        print_table(f"{title}, MAPE of 2019 in %", models, errors)
+        errors = {
+            name: operator[name] | score(open_judged(noon[name], truth, hidden), models)
+            for name, truth in truths.items()
+        }
+        print_table(f"At noon of the day before, {title}, MAPE of 2019 in %", ("operator", *models), errors)
+
+
+def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None) -> None:
+    """Print the errors of 2019 in New England from demand alone, learned anew each month."""
+    models = ("day", "week", "ridge", "boosting", "neural", "kernel", "ensemble")
+    errors = {}
+    since = {"2015": "2015-07-02T05:00Z"}
+    if history:
+        store_history(history, lake, config)
+        since["2003"] = "2003-03-02T05:00Z"
+    for year, start in since.items():
+        folder = prepare(build_eia_spec("ISNE", at_noon=False) | {"start": start}, config, lake)
+        judged = open_judged(folder, truth, [FORECASTS])
+        errors[f"ISNE since {year}"] = score(judged, models, "rolling", 12)
+    print_table("At midnight, from demand alone, learned each month, MAPE of 2019 in %", models, errors)
+
+
+def store_history(path: Path, lake: Lake, config: Config) -> None:
+    """Write New England's load of the table of `isone` to the lake as EIA's demand of earlier years.
+
+    Its hours count as the clocks in New York show them; those that are skipped or doubled are left out.
+    """
+    rows = pyarrow.csv.read_csv(path)
+    days = rows["date"].to_pylist()
+    zone, starts, values = ZoneInfo("America/New_York"), [], []
+    for date, hour, value in zip(days, rows["hour"].to_pylist(), rows["demand"].to_pylist(), strict=True):
+        year, month, day = map(int, date.split("/"))
+        moments = {datetime(year, month, day, hour - 1, fold=fold, tzinfo=zone).astimezone(UTC) for fold in (0, 1)}
+        if len(moments) == 1:
+            starts.append(int(moments.pop().timestamp()) * 1_000_000)
+            values.append(float(value))
+    start = np.array(starts)
+    times = {"interval_start": start, "interval_end": start + HOUR_IN_MICROSECONDS, "location": "ISNE"}
+    store(lake, config, "demand", times | {"variable": "demand", "unit": "MWh", "value": np.array(values)})
 
 
 def build_eia_spec(name: str, at_noon: bool) -> dict[str, Any]:
     """The spec of a set that predicts the days of 2019 of the authority `name`."""
-    zone, begin, noon, neighbours = AUTHORITIES[name]
+    zone, begin, noon, holidays, neighbours = AUTHORITIES[name]
     place = {
         "name": name,
         "timezone": zone,
+        "holidays": holidays,
         "targets": [f"eia/{name}/demand"],
         "inputs": {"own": [f"eia/{name}/demand"], "neighbour": [f"eia/{region}/demand" for region in neighbours]},
         "future": [f"eia/{name}/demand_forecast_day_ahead"],
@@ -156,12 +249,14 @@ def build_eia_spec(name: str, at_noon: bool) -> dict[str, Any]:
     first = datetime(2015, 7, 2, begin, tzinfo=UTC)
     test = datetime(2019, 1, 1, begin, tzinfo=UTC)
     spec = {
-        "name": f"{name.lower()}_2019",
+        "name": f"{name.lower()}_2019{'_noon' if at_noon else ''}",
         "locations": [place],
         "start": first.isoformat(),
         "end": (datetime(2020, 1, 1, begin, tzinfo=UTC)).isoformat(),
         "seq_len": 168,
         "splits": {"train_end": test.isoformat(), "validation_end": test.isoformat(), "validation": 0},
+        "min_inputs": 0,
+        "min_targets": 0,
         "pictures": False,
     }
     return spec | ({"gate": noon, "horizon": 25} if at_noon else {})
@@ -177,16 +272,20 @@ def print_table(title: str, models: Sequence[str], errors: Mapping[str, Mapping[
 def main() -> None:
     """Compare on the table of the arguments, in a lake that is removed afterwards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("isone", "eia"))
+    parser.add_argument("table", choices=("isone", "eia", "load"))
     parser.add_argument("path", type=Path)
     parser.add_argument("--only", nargs="*", default=list(AUTHORITIES), choices=list(AUTHORITIES), help="authorities")
+    parser.add_argument("--history", type=Path, help="the table of isone, for load")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lake, config = Lake.open(folder), parse({"lake": folder, "apis": APIS})
         if arguments.table == "isone":
             compare_isone(arguments.path, lake, config)
+        elif arguments.table == "eia":
+            compare_eia(lake, config, store_eia(arguments.path, lake, config, arguments.only))
         else:
-            compare_eia(arguments.path, lake, config, arguments.only)
+            truth = store_eia(arguments.path, lake, config, ["ISNE"])["ISNE"]
+            compare_load(lake, config, truth, arguments.history)
 
 
 if __name__ == "__main__":

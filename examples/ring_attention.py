@@ -20,6 +20,11 @@ from gridtide.training.ring import Shard
 
 LOWEST = -1e30
 
+BLOCK = 512
+"""Queries are computed in blocks of this many, so that the scores of a rank do not need the square of its share."""
+
+MEGABYTE = 1e6
+
 
 def pass_on(group: mx.distributed.Group, *arrays: mx.array) -> list[mx.array]:
     """Send `arrays` to the next rank, and return those of the previous rank.
@@ -48,22 +53,34 @@ def ring_attention(
     share in the window. Returns the attention (B, heads, L, D), and the number of pairs of positions that the rank
     computed.
     """
-    scale = q.shape[-1] ** -0.5
-    largest = mx.full((*q.shape[:3], 1), LOWEST)
-    total, attention = mx.zeros_like(largest), mx.zeros_like(q)
+    blocks = [slice(first, first + BLOCK) for first in range(0, q.shape[2], BLOCK)]
+    empty = (mx.full((*q.shape[:2], BLOCK, 1), LOWEST), mx.zeros((*q.shape[:2], BLOCK, 1)), mx.array(0.0))
+    states = [empty] * len(blocks)
     key_positions, work = positions, 0
     for turn in range(group.size()):
-        visible = positions[:, None] >= key_positions[None, :]
-        scores = mx.where(visible, (q * scale) @ k.swapaxes(-1, -2), LOWEST)
-        new_largest = mx.maximum(largest, scores.max(axis=-1, keepdims=True))
-        weights = mx.where(visible, mx.exp(scores - new_largest), 0)
-        shrink = mx.exp(largest - new_largest)
-        largest, total = new_largest, total * shrink + weights.sum(axis=-1, keepdims=True)
-        attention = attention * shrink + weights @ v
-        work += int(visible.sum().item())
+        for number, block in enumerate(blocks):
+            visible = positions[block, None] >= key_positions[None, :]
+            states[number] = attend(q[:, :, block], k, v, visible, states[number])
+            mx.eval(states[number])
+            work += int(visible.sum().item())
         if turn < group.size() - 1:
             k, v, key_positions = pass_on(group, k, v, key_positions)
-    return attention / total, work
+    return mx.concatenate([attention / total for _, total, attention in states], axis=2), work
+
+
+State = tuple[mx.array, mx.array, mx.array]
+"""Of queries (B, heads, L, ·): the largest score, the total of the weights, and the weighted sum of the values."""
+
+
+def attend(q: mx.array, k: mx.array, v: mx.array, visible: mx.array, state: State) -> State:
+    """The `state` of the queries `q` after they have attended to the `visible` (L, M) of the keys `k` as well."""
+    largest, total, attention = state
+    largest, total = largest[:, :, : q.shape[2]], total[:, :, : q.shape[2]]
+    scores = mx.where(visible, (q * q.shape[-1] ** -0.5) @ k.swapaxes(-1, -2), LOWEST)
+    new_largest = mx.maximum(largest, scores.max(axis=-1, keepdims=True))
+    weights = mx.where(visible, mx.exp(scores - new_largest), 0)
+    shrink = mx.exp(largest - new_largest)
+    return new_largest, total * shrink + weights.sum(axis=-1, keepdims=True), attention * shrink + weights @ v
 
 
 def project_heads(x: mx.array, count: int, width: int, seed: int) -> list[mx.array]:
@@ -88,11 +105,16 @@ def main() -> None:
         raise SystemExit(f"the training set is not for a ring of {ranks} processes; give a --layout")
     batch = next(iterate_batches(store, "train", batch_size=2))
     positions = batch["position_ids"][0]
-    own_attention, work = ring_attention(*project_heads(batch["x"], 2, 32, seed=0), positions, group)
+    heads = project_heads(batch["x"], 2, 32, seed=0)
+    mx.eval(heads)
+    mx.reset_peak_memory()
+    own_attention, work = ring_attention(*heads, positions, group)
+    held = sum(array.nbytes for array in (batch["x"], *heads)) / MEGABYTE
+    memory = mx.distributed.all_gather(mx.array([[held, mx.get_peak_memory() / MEGABYTE]]), group=group)
     shares = mx.distributed.all_gather(mx.array([work]), group=group)
     all_positions = mx.distributed.all_gather(positions, group=group)
     parts = mx.distributed.all_gather(mx.swapaxes(batch["x"], 0, 1), group=group)
-    mx.eval(shares, all_positions, parts)
+    mx.eval(memory, shares, all_positions, parts)
     whole = mx.swapaxes(parts[mx.argsort(all_positions)], 0, 1)
     full = mx.fast.scaled_dot_product_attention(*project_heads(whole, 2, 32, seed=0), scale=32**-0.5, mask="causal")
     difference = mx.distributed.all_gather(mx.abs(own_attention - full[:, :, positions]).max()[None], group=group)
@@ -103,6 +125,12 @@ def main() -> None:
             f"{store.shard.layout}, {ranks} ranks, windows of {whole.shape[1]}: "
             f"differs from full attention by {float(difference.max()):.1e}, "
             f"work of the busiest rank / mean {worked.max() / worked.mean():.2f}",
+            flush=True,
+        )
+        most_held, most_used = np.array(memory).max(axis=0)
+        print(
+            f"each rank holds {len(positions)} of {whole.shape[1]} steps: inputs, queries, keys and values "
+            f"of 2 windows, {most_held:.3f} MB; at most {most_used:.0f} MB in use during attention",
             flush=True,
         )
     # All ranks wait for each other here, because a rank that has ended no longer sends.

@@ -7,14 +7,17 @@ set ─────────────┴─► folds ─► each forecaste
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Literal
 
 from prefect import runtime
 
 from flows.run.local_flow import local_flow
-from flows.run.report import Column, MarkdownArtifact, ReportLayout, RunReport, finish
+from flows.run.progress import report_progress
+from flows.run.report import Column, MarkdownArtifact, ReportLayout, RunReport, choose_status, finish
 from flows.run.session import load_selected
+from gridtide.evaluation.forecasters.registry import DEFAULT, find_forecasters
 from gridtide.evaluation.score_report import list_scores, pick_scores
 from gridtide.evaluation.scores import MEASURES, describe_score
 from gridtide.evaluation.scoring import best_model, evaluate_set
@@ -29,7 +32,10 @@ def is_spec(source: TrainingSpec | dict[str, Any] | str) -> bool:
     return not isinstance(source, str) or (source.endswith(".json") and Path(source).is_file())
 
 
-def _check_parameters(source: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
+def _check_parameters(
+    source: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], models: Sequence[str], **_: Any
+) -> None:
+    find_forecasters(models or DEFAULT)
     if is_spec(source):
         load_spec(source)
         load_selected(config, None)
@@ -55,8 +61,8 @@ async def evaluate(
 ) -> dict[str, Any]:
     """Compare forecasters on the windows of a training set, and write their scores beside it.
 
-    Returns the report that `evaluation_report` describes. Raises `TrainingError` if the set lacks what a forecaster
-    needs.
+    Returns the report that `evaluation_report` describes. Raises `TrainingError` if nothing can be compared, and
+    `RunError` after all others are scored if a forecaster fails.
 
     Args:
         source: The folder or URI of a training set; or a training spec, which is prepared first: the path of a JSON
@@ -74,8 +80,13 @@ async def evaluate(
     """
     address = str(source) if not is_spec(source) else await _prepare(source, config, lake)
     target_lake = None if out is None else Lake.open(out)
+    context = copy_context()  # the thread that compares has none, and would not find the watcher
     scores = await evaluate_set(
-        address, models, scheme, folds, target, quantiles=quantiles, hidden=hidden, out=target_lake
+        *(address, models, scheme, folds, target),
+        quantiles=quantiles,
+        hidden=hidden,
+        out=target_lake,
+        watch=lambda name, finished, count: context.run(report_progress, name, finished, count),
     )
     return await finish(evaluation_report(scores))
 
@@ -92,14 +103,20 @@ def evaluation_report(scores: Mapping[str, Any]) -> RunReport:
     """The report of a run that compared forecasters:
 
     - the keys of the scores that `gridtide.evaluation.comparison.score_comparison` describes, and `files`
-    - `pipeline_status`: `success`
+    - `pipeline_status`: `success`; `partial` if a forecaster failed
     - `summary`: the number of `compared` steps, and of `models`
-    - `results` per model, the best first: `name`, its measures over all locations and steps, `error` (null)
+    - `results` per model, the best first: `name`, its measures over all locations and steps, `error`; those that failed
+      last, with null for each measure
     """
     rows = sorted(pick_scores(scores, "all"), key=lambda row: float(row["mae"]))
     results = [{"name": row["model"], **{measure: row[measure] for measure in MEASURES}, "error": None} for row in rows]
+    failed = scores["failed"]
+    results += [{"name": name, **dict.fromkeys(MEASURES), "error": error} for name, error in failed.items()]
     summary = {"compared": scores["cells"]["compared"], "models": len(rows)}
-    return RunReport(LAYOUT, "success", results, summary, parameters=dict(scores))
+    listed = " · ".join(f"{name}: {error}" for name, error in failed.items())
+    failure = (f"{len(failed)} of {len(results)} forecasters failed", listed) if failed else None
+    status = choose_status(len(failed), len(rows))
+    return RunReport(LAYOUT, status, results, summary, parameters=dict(scores), failure=failure)
 
 
 def _write_headline(report: Mapping[str, Any]) -> str:

@@ -384,7 +384,7 @@ def evaluate_command(
         typer.Option(
             "--model",
             metavar="NAME",
-            help="A forecaster: persistence, day, week, operator, ridge, boosting, neural, ensemble, or "
+            help="A forecaster: persistence, day, week, operator, ridge, boosting, neural, kernel, ensemble, or "
             "package.module:function; may be repeated. Default: all that the set allows.",
         ),
     ] = None,
@@ -417,6 +417,7 @@ def evaluate_command(
         from gridtide.training.spec import load_spec
 
         load_spec(source)
+    _check_evaluation(source, tuple(models or ()))
     check_prefect_home()
     from deployments.cli import flow_commands as flows
 
@@ -432,6 +433,16 @@ def evaluate_command(
         out_address,
     )
     asyncio.run(flows.run_and_show("evaluate", options, *arguments))
+
+
+def _check_evaluation(source: str, models: tuple[str, ...]) -> None:
+    """Refuse forecasters that do not exist or lack an extra, and a folder without a set, before anything is started."""
+    from gridtide.evaluation.forecasters.registry import DEFAULT, find_forecasters
+    from gridtide.evaluation.scoring import check_address
+
+    find_forecasters(models or DEFAULT)
+    if Path(source).suffix != ".json":
+        check_address(source)
 
 
 @app.command("compact")

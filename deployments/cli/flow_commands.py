@@ -170,8 +170,8 @@ async def run_evaluate(
     hidden: Sequence[str],
     out_address: str | None,
 ) -> Report:
-    """Run the flow `evaluate` on the set, or the training spec, `source`."""
-    with err.status("Comparing forecasters"):
+    """Run the flow `evaluate` on the set, or the training spec, `source`, under a progress bar of folds."""
+    with show_progress("Comparing forecasters"):
         report: Report = await evaluate(
             source, options.config, options.lake, models, scheme, folds, target, quantiles, hidden, out_address
         )

@@ -5,14 +5,15 @@ set ─► folds ─► each forecaster: points, and quantiles from its errors b
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from gridtide.errors import TrainingError
+from gridtide.errors import GridtideError, TrainingError, one_line
 from gridtide.evaluation.evaluation_set import EvaluationSet
 from gridtide.evaluation.folds import Fold, Scheme, make_folds, take_latest
 from gridtide.evaluation.forecasters.naive import OWN_FORECAST
@@ -22,6 +23,11 @@ from gridtide.observations.array_types import Floats
 
 CALIBRATED = 0.15
 """The share of the windows to learn from whose errors give the quantiles."""
+
+Watch = Callable[[str, int, int], object]
+"""Called with the name of a forecaster, the number of folds that it has predicted, and that of all folds."""
+
+logger = logging.getLogger(__name__)
 
 SEASON = 24
 """The steps of the season of MASE: its scale is the error of the day before."""
@@ -40,13 +46,15 @@ class Predictions:
 @dataclass(frozen=True)
 class ForecasterComparison:
     """The compared forecasters on one set: its `folds`, the `predictions` of each, by name, of the windows of all folds
-    one after another, and the errors `scale` (N,) of the day before in the hours to learn from."""
+    one after another, and the errors `scale` (N,) of the day before in the hours to learn from. `failures`: by name,
+    why a forecaster has no predictions."""
 
     evaluation: EvaluationSet
     scheme: Scheme
     folds: Sequence[Fold]
     predictions: Mapping[str, Predictions]
     scale: Floats
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 def compare_forecasters(
@@ -56,30 +64,57 @@ def compare_forecasters(
     folds: int = 5,
     *,
     quantiles: bool = True,
+    watch: Watch = lambda name, finished, folds: None,
 ) -> ForecasterComparison:
     """Lets the forecasters `names` predict the folds of `scheme`; by default those of `DEFAULT`, and the operator's own
-    forecast if the set has it.
+    forecast if the set has it. `watch` is called after each fold of a forecaster.
 
     Quantiles are the points and the quantiles of the forecaster's own errors, by position in the window, on the last
-    windows to learn from, which it predicts after learning from those before them. Raises `TrainingError` as
-    `make_folds` and the forecasters do.
+    windows to learn from, which it predicts after learning from those before them. A forecaster that fails does not
+    stop the others. Raises `TrainingError` as `make_folds` and `find_forecasters` do, and if every forecaster fails.
     """
     chosen = list(names) or [*DEFAULT, *(["operator"] if has_operator(evaluation) else [])]
+    forecasters = find_forecasters(chosen)
     divided = make_folds(evaluation, scheme, folds)
-    predictions = {
-        name: _predict_folds(evaluation, forecaster, divided, quantiles=quantiles)
-        for name, forecaster in find_forecasters(chosen).items()
-    }
+    for name in forecasters:
+        watch(name, 0, len(divided))
+    predictions: dict[str, Predictions] = {}
+    failures: dict[str, str] = {}
+    for name, forecaster in forecasters.items():
+        try:
+            predictions[name] = _predict_folds(evaluation, name, forecaster, divided, quantiles=quantiles, watch=watch)
+        except Exception as error:  # a forecaster of another module may raise anything
+            failures[name] = one_line(error)
+            if not isinstance(error, GridtideError):
+                logger.warning("the forecaster %s failed", name, exc_info=True)
     if ENSEMBLE in chosen:
-        predictions[ENSEMBLE] = _average([predictions[name] for name in LEARNED])
-    scales = [
-        seasonal_scale(evaluation.series[evaluation.location[window]], int(evaluation.t0[fold.test].min()), SEASON)
-        for fold in divided
-        for window in fold.test
-    ]
+        if missing := [name for name in LEARNED if name in failures]:
+            failures[ENSEMBLE] = f"needs {', '.join(missing)}, which failed"
+        else:
+            predictions[ENSEMBLE] = _average([predictions[name] for name in LEARNED])
+    compared = {name: predictions[name] for name in dict.fromkeys(chosen) if name in predictions}
+    if not compared:
+        listed = "; ".join(f"{name}: {failure}" for name, failure in failures.items())
+        raise TrainingError(evaluation.manifest["spec"]["name"], f"every forecaster failed ({listed})")
     return ForecasterComparison(
-        evaluation, scheme, divided, {name: predictions[name] for name in chosen}, np.array(scales)
+        evaluation,
+        scheme,
+        divided,
+        compared,
+        np.concatenate([_scale_fold(evaluation, fold) for fold in divided]),
+        {name: failures[name] for name in dict.fromkeys(chosen) if name in failures},
     )
+
+
+def _scale_fold(evaluation: EvaluationSet, fold: Fold) -> Floats:
+    """Returns the error of the day before at the location of each test window of `fold`, (N,), over the steps before
+    the first t0 of the fold."""
+    end = int(evaluation.t0[fold.test].min())
+    of_location = {
+        number: seasonal_scale(evaluation.series[number], end, SEASON)
+        for number in np.unique(evaluation.location[fold.test]).tolist()
+    }
+    return np.array([of_location[number] for number in evaluation.location[fold.test].tolist()])
 
 
 def has_operator(evaluation: EvaluationSet) -> bool:
@@ -91,24 +126,49 @@ def has_operator(evaluation: EvaluationSet) -> bool:
 
 
 def _predict_folds(
-    evaluation: EvaluationSet, forecaster: Forecaster, folds: Sequence[Fold], *, quantiles: bool
+    evaluation: EvaluationSet,
+    name: str,
+    forecaster: Forecaster,
+    folds: Sequence[Fold],
+    *,
+    quantiles: bool,
+    watch: Watch,
 ) -> Predictions:
     begin = time.perf_counter()
     points, levels = [], []
-    for fold in folds:
-        predicted = forecaster(evaluation, fold.train, fold.test)
+    for number, fold in enumerate(folds):
+        predicted = _predict_windows(evaluation, name, forecaster, fold)
         points.append(predicted)
         levels.append(
-            _spread_quantiles(evaluation, forecaster, fold, predicted) if quantiles else np.empty((*predicted.shape, 0))
+            _spread_quantiles(evaluation, name, forecaster, fold, predicted)
+            if quantiles
+            else np.empty((*predicted.shape, 0))
         )
+        watch(name, number + 1, len(folds))
     return Predictions(np.concatenate(points), np.concatenate(levels), time.perf_counter() - begin)
 
 
-def _spread_quantiles(evaluation: EvaluationSet, forecaster: Forecaster, fold: Fold, points: Floats) -> Floats:
+def _predict_windows(evaluation: EvaluationSet, name: str, forecaster: Forecaster, fold: Fold) -> Floats:
+    """Returns the predictions (N, H) of the test windows of `fold`; raises `TrainingError` if they have another shape,
+    or are infinite."""
+    predicted = np.asarray(forecaster(evaluation, fold.train, fold.test), np.float64)
+    if predicted.shape != (len(fold.test), evaluation.horizon):
+        happened = (
+            f"returns values of shape {predicted.shape} for {len(fold.test)} windows of {evaluation.horizon} steps"
+        )
+        raise TrainingError(name, happened, "Return one value for each step of each window, NaN where there is none")
+    if np.isinf(predicted).any():
+        raise TrainingError(name, f"returns {int(np.isinf(predicted).sum())} infinite values", "Return NaN instead")
+    return predicted
+
+
+def _spread_quantiles(
+    evaluation: EvaluationSet, name: str, forecaster: Forecaster, fold: Fold, points: Floats
+) -> Floats:
     """Returns the quantiles (N, H, Q) of the test windows of `fold` around its `points` (N, H); NaN where there were no
     errors to take them from."""
     earlier = take_latest(evaluation, fold.train, CALIBRATED)
-    errors = evaluation.truth[earlier.test] - forecaster(evaluation, earlier.train, earlier.test)
+    errors = evaluation.truth[earlier.test] - _predict_windows(evaluation, name, forecaster, earlier)
     quantiles = np.full((*points.shape, len(QUANTILE_LEVELS)), np.nan)
     locations, test_locations = evaluation.location[earlier.test], evaluation.location[fold.test]
     for location in np.unique(test_locations).tolist():
@@ -135,9 +195,9 @@ def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
     """Returns the scores of all forecasters, JSON-able.
 
     All are compared on the same cells: those that were observed, and for which every forecaster has a value; `models`
-    tells which share of the observed cells each has. `scores` has a row for each model, location (`all` first), and
-    group of cells (`all`, `horizon`, `season` or `hour`, with its `key`). Raises `TrainingError` if no cell can be
-    compared.
+    tells which share of the observed cells each has, `failed` why a forecaster has none. `scores` has a row for each
+    model, location (`all` first), and group of cells (`all`, `horizon`, `season` or `hour`, with its `key`). Raises
+    `TrainingError` if no cell can be compared.
     """
     evaluation = comparison.evaluation
     windows = np.concatenate([fold.test for fold in comparison.folds])
@@ -182,6 +242,7 @@ def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
             }
             for name, predictions in comparison.predictions.items()
         },
+        "failed": dict(comparison.failures),
         "scores": rows,
     }
 

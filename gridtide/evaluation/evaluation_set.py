@@ -180,9 +180,11 @@ def open_evaluation(path: Path, target: int = 0, hidden: Sequence[str] = ()) -> 
     if "manifest" not in metadata:
         raise StorageError(str(file), "is not a training set", "Name a file that `gridtide prepare` wrote")
     manifest = json.loads(metadata["manifest"])
-    target_count = arrays["targets"].shape[2]
-    if not 0 <= target < target_count:
-        raise TrainingError(manifest["spec"]["name"], f"has {target_count} targets, not {target + 1}")
+    names = [name.rpartition("/")[2] for name in manifest["locations"][0]["targets"]]
+    if not 0 <= target < len(names):
+        listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names)) or "none"
+        fix = "Choose one of them" if names else "Prepare a set with targets"
+        raise TrainingError(manifest["spec"]["name"], f"has no target number {target}, only {listed}", fix)
     spec, columns = manifest["spec"], []
     for number, split in enumerate(SPLITS):
         windows = np.asarray(arrays[f"windows.{split}"])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gridtide.evaluation.evaluation_set import EvaluationSet, shift_earlier
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.training.features.calendar import derive_calendar
+from gridtide.training.features.calendar import derive_calendar, local_hours
 
 DAY, WEEK = 24, 168
 
@@ -54,7 +54,7 @@ def tabulate(evaluation: EvaluationSet, location: int, windows: Integers) -> Pre
     columns |= _describe_recent("own", history.values, history.delay, steps, t0)
     columns |= _describe_inputs(evaluation, location, steps, t0)
     columns |= _describe_future(evaluation, location, windows)
-    columns |= _describe_calendar(evaluation, location, steps)
+    columns |= describe_calendar(evaluation, location, steps)
     columns["steps ahead"] = (steps - t0[:, None]).astype(np.float64)
     reference = _mean_known(np.stack([*days[:3], weeks[0]]))
     table = np.stack([values.astype(np.float32).reshape(-1) for values in columns.values()], axis=1)
@@ -153,7 +153,7 @@ def _mean_so_far(values: Floats) -> Floats:
     return np.where(counts > 0, np.cumsum(np.nan_to_num(values), axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def _describe_calendar(evaluation: EvaluationSet, location: int, steps: Integers) -> dict[str, Floats]:
+def describe_calendar(evaluation: EvaluationSet, location: int, steps: Integers) -> dict[str, Floats]:
     """Returns the calendar of each step in local time, with hour and weekday as numbers."""
     place = evaluation.manifest["spec"]["locations"][location]
     calendar = derive_calendar(evaluation.period, place["timezone"], place["holidays"])
@@ -163,11 +163,9 @@ def _describe_calendar(evaluation: EvaluationSet, location: int, steps: Integers
         for feature, values in zip(calendar.features, calendar.values, strict=True)
     }
     days = np.cumsum(evaluation.hours_of_day(location) == 0)
-    weekday = np.round(
-        np.arctan2(columns["calendar/weekday_sin"], columns["calendar/weekday_cos"]) * 7 / (2 * np.pi) % 7
-    )
+    weekdays = (local_hours(evaluation.period, place["timezone"]).astype("datetime64[D]").astype(np.int64) + 3) % 7
     columns["hour"] = evaluation.hours_of_day(location)[steps].astype(np.float64)
-    columns["weekday"] = np.floor(weekday)
+    columns["weekday"] = weekdays[steps].astype(np.float64)
     columns["day"] = days[steps].astype(np.float64)
     return columns
 

@@ -60,6 +60,11 @@ def _describe(scores: Mapping[str, Any]) -> str:
         + " windows",
         "compared": f"{cells['compared']:,} of {cells['observed']:,} observed steps, for which every model has a value"
         + (f" (shares: {shares})" if shares else ""),
+        **(
+            {"failed": "; ".join(f"{name}: {error}" for name, error in scores["failed"].items())}
+            if scores["failed"]
+            else {}
+        ),
         "not learned from": ", ".join(scores["hidden"]) or "–",
         "seconds": ", ".join(f"{name} {model['seconds']}" for name, model in scores["models"].items()),
         "fingerprint": scores["fingerprint"],

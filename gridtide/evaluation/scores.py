@@ -41,7 +41,8 @@ def score_cells(cells: PredictedCells) -> dict[str, float | int | None]:
     """Returns every measure over `cells`, and their number; None for what cannot be computed.
 
     MAPE leaves out cells whose truth is 0, and `mape_cells` counts the others. Without quantiles, pinball loss and CRPS
-    are None. CRPS is approximated by twice the mean pinball loss over `QUANTILE_LEVELS`.
+    are None. CRPS is the integral of twice the pinball loss over all levels, by the trapezoidal rule over
+    `QUANTILE_LEVELS` and the levels 0 and 1, at which the loss is 0.
     """
     if not len(cells.truth):
         return {"cells": 0, "mape_cells": 0, **dict.fromkeys(MEASURES)}
@@ -57,7 +58,7 @@ def score_cells(cells: PredictedCells) -> dict[str, float | int | None]:
         "mape": float(100 * (errors[nonzero] / np.abs(cells.truth[nonzero])).mean()) if nonzero.any() else None,
         "mase": float(scaled.mean()) if np.isfinite(scaled).all() else None,
         "pinball": pinball,
-        "crps": None if pinball is None else 2 * pinball,
+        "crps": None if pinball is None else 2 * pinball * len(QUANTILE_LEVELS) / (len(QUANTILE_LEVELS) + 1),
     }
 
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from gridtide.errors import ConfigurationError
-from gridtide.evaluation.comparison import compare_forecasters, score_comparison
+from gridtide.evaluation.comparison import Watch, compare_forecasters, score_comparison
 from gridtide.evaluation.evaluation_set import SEQUENCES, open_evaluation
 from gridtide.evaluation.folds import Scheme
 from gridtide.evaluation.score_report import render_scores
@@ -34,20 +34,21 @@ async def evaluate_set(
     quantiles: bool = True,
     hidden: Sequence[str] = (),
     out: Lake | None = None,
+    watch: Watch = lambda name, finished, folds: None,
 ) -> dict[str, Any]:
     """Compares the forecasters `models` on the training set in the folder or URI `address`, and writes
     `evaluation/scores.json` and `evaluation/report.html` into it, or into `out`. Forecasters that learn do not see the
-    series that match the patterns `hidden`.
+    series that match the patterns `hidden`. `watch` is called as by `compare_forecasters`, in another thread.
 
     Returns the scores as `score_comparison` describes them, and `files`: where they were written. Raises
     `StorageError` if it is not a training set, and as `compare_forecasters` does.
     """
     from gridtide.lake import Lake
 
-    folder = address.removesuffix(SEQUENCES).rstrip("/")
+    folder = _strip_file(address)
     async with _local_set(folder) as path:
         evaluation = open_evaluation(path, target, hidden)
-        compare = partial(compare_forecasters, quantiles=quantiles)
+        compare = partial(compare_forecasters, quantiles=quantiles, watch=watch)
         comparison = await run_blocking(compare, evaluation, models, scheme, folds)
         scores = score_comparison(comparison)
     lake = out or Lake.open(folder)
@@ -57,16 +58,27 @@ async def evaluate_set(
     return {**scores, "files": [f"{lake.uri}/{SCORES_FOLDER}/{name}" for name in bodies]}
 
 
+def check_address(address: str) -> None:
+    """Raises `ConfigurationError` if `address` is a folder of this machine without a training set."""
+    folder = _strip_file(address)
+    if "://" not in folder and not Path(folder, SEQUENCES).is_file():
+        raise ConfigurationError(
+            folder, f"has no {SEQUENCES}", "Name the folder of a training set, or a training spec (a JSON file)"
+        )
+
+
+def _strip_file(address: str) -> str:
+    """Returns the folder of the set at `address`, which may name the file in it."""
+    return address.removesuffix(SEQUENCES).rstrip("/")
+
+
 @asynccontextmanager
 async def _local_set(folder: str) -> AsyncIterator[Path]:
     """Yields the folder of the set on this machine; for a URI a copy."""
     from gridtide.lake import Lake
 
     if "://" not in folder:
-        if not await run_blocking(Path(folder, SEQUENCES).is_file):
-            raise ConfigurationError(
-                folder, f"has no {SEQUENCES}", "Name the folder of a training set, or a training spec (a JSON file)"
-            )
+        await run_blocking(check_address, folder)
         yield Path(folder)
         return
     with TemporaryDirectory() as temporary:

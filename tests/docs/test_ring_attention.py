@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gridtide.training import tensors
 from tests.support.sets import write_training_set
 
 pytest.importorskip("mlx.core", reason="MLX is an extra")
@@ -54,7 +55,8 @@ def launched(ranks: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_the_ranks_attend_as_one_process_does(tmp_path: Path, layout: str, ranks: int, most: float) -> None:
-    """The result differs by less than 1e-5 from full attention, and with zigzag all ranks have the same work."""
+    """The result differs by less than 1e-5 from full attention, with zigzag all ranks have the same work, and each rank
+    holds its share of the steps of inputs, queries, keys and values."""
     ring = {"layout": layout, "ranks": 4}
     write_training_set(tmp_path / "sequences.safetensors", 20, seq_len=97, horizon=24, ring=ring)
     done = launched(ranks, str(tmp_path), *(("--layout", layout) if ranks == 2 else ()))
@@ -63,6 +65,11 @@ def test_the_ranks_attend_as_one_process_does(tmp_path: Path, layout: str, ranks
     assert said[1] == layout
     assert float(said[2]) < 1e-5
     assert float(said[3]) <= most
+    held = re.search(r"each rank holds (\d+) of (\d+) steps: .* 2 windows, (\S+) MB; at most (\d+) MB", done.stdout)
+    assert held is not None, done.stdout
+    assert int(held[1]) * ranks == int(held[2])
+    columns = tensors.open_mapped(tmp_path / "sequences.safetensors")[0]["values"].shape[2]
+    assert float(held[3]) == pytest.approx(2 * int(held[1]) * 4 * (columns + 3 * 64) / 1e6, abs=6e-4)
 
 
 @pytest.mark.slow

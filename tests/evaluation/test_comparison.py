@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import re
+import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from gridtide.evaluation.comparison import compare_forecasters, score_comparison
 from gridtide.evaluation.evaluation_set import EvaluationSet, open_evaluation
 from gridtide.evaluation.forecasters import learned
 from gridtide.evaluation.scoring import evaluate_set
-from tests.support.sets import write_demand_set
+from tests.support.sets import write_demand_set, write_training_set
 
 pytest.importorskip("sklearn", reason="scikit-learn is an extra")
 
@@ -103,6 +107,124 @@ def test_a_forecaster_of_another_module_is_compared_and_a_wrong_name_refused(tmp
         compare_forecasters(evaluation, ["nowhere:function"])
     with pytest.raises(TrainingError, match=r"no forecast of the operator.*future"):
         compare_forecasters(evaluation, ["operator"])
+
+
+def broken(evaluation: EvaluationSet, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """A forecaster that raises an error of its own."""
+    raise ZeroDivisionError("no weights")
+
+
+def short(evaluation: EvaluationSet, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """A forecaster that returns one value for each window."""
+    return np.zeros((len(test), 1))
+
+
+def infinite(evaluation: EvaluationSet, train: np.ndarray, test: np.ndarray) -> np.ndarray:
+    """A forecaster that diverges."""
+    return np.full((len(test), evaluation.horizon), np.inf)
+
+
+def test_a_forecaster_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
+    """Of forecasters that raise, or return what is no prediction, the reason is told, and the others are scored as
+    without them; if all fail, nothing is scored."""
+    evaluation = open_evaluation(write_demand_set(tmp_path, days=60))
+    wrong = [f"{__name__}:{name}" for name in ("broken", "short", "infinite")]
+    scores = score_comparison(compare_forecasters(evaluation, [*wrong, "operator", "day"]))
+    assert scores["scores"] == score_comparison(compare_forecasters(evaluation, ["day"]))["scores"]
+    assert list(scores["failed"]) == [*wrong, "operator"]
+    for name, reason in zip(wrong, ("ZeroDivisionError: no weights", "shape .*, 1", "infinite values"), strict=True):
+        assert re.search(reason, scores["failed"][name])
+    with pytest.raises(TrainingError, match=r"every forecaster failed.*no weights"):
+        compare_forecasters(evaluation, wrong)
+
+
+def test_each_fold_of_each_forecaster_is_told(tmp_path: Path) -> None:
+    """A watcher is told of every fold that a forecaster has predicted, and of the number of all before the first."""
+    evaluation = open_evaluation(write_demand_set(tmp_path, days=60))
+    calls: list[tuple[str, int, int]] = []
+    compare_forecasters(evaluation, ["day", "week"], "rolling", 2, watch=lambda *call: calls.append(call))
+    folds = [(name, number, 2) for name in ("day", "week") for number in (1, 2)]
+    assert calls == [("day", 0, 2), ("week", 0, 2), *folds]
+
+
+def test_without_scikit_learn_forecasters_that_learn_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refusal names them, the extra to install, and what can be compared without it; that works."""
+    evaluation = open_evaluation(write_demand_set(tmp_path, days=60))
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(
+        TrainingError, match=r"ridge, boosting, neural, kernel need.*gridtide\[evaluate\].*persistence, day, week"
+    ):
+        compare_forecasters(evaluation)
+    assert set(compare_forecasters(evaluation, ["persistence", "day", "week"]).predictions) == {
+        *("persistence", "day", "week")
+    }
+
+
+def test_a_target_that_the_set_lacks_is_refused_with_those_that_it_has(tmp_path: Path) -> None:
+    """The refusal lists the targets with their numbers."""
+    with pytest.raises(TrainingError, match=r"no target number 2, only 0 \(demand\)"):
+        open_evaluation(write_demand_set(tmp_path, days=30), target=2)
+
+
+def test_every_score_is_that_of_its_cells_counted_one_by_one(tmp_path: Path) -> None:
+    """Each measure of each location and group, in the unit of the data, equals that of a search through the observed
+    steps: by steps ahead, the season of the month, and the hour that the clocks of the location show."""
+    zones = {"ISNE": "America/New_York", "NYIS": "America/Chicago"}
+    places = [
+        {"name": name, "timezone": zone, "targets": [f"eia/{name}/demand"], "inputs": [f"eia/{name}/demand"]}
+        for name, zone in zones.items()
+    ]
+    path = tmp_path / "sequences.safetensors"
+    write_training_set(path, 110, locations=places, seq_len=48, horizon=24, gap=3, stride=24)
+    evaluation = open_evaluation(path)
+    comparison = compare_forecasters(evaluation, ["day", "week"], "rolling", 3)
+    scores = score_comparison(comparison)
+    cells: dict[tuple[str, str, str, str], list[tuple[float, float, np.ndarray, float]]] = {}
+    row = 0
+    for fold in comparison.folds:
+        for window in fold.test:
+            place = list(zones)[evaluation.location[window]]
+            history = evaluation.series[evaluation.location[window], : min(evaluation.t0[fold.test])]
+            scale = float(np.nanmean([abs(history[hour] - history[hour - 24]) for hour in range(24, len(history))]))
+            for position, truth in enumerate(evaluation.truth[window]):
+                step = int(evaluation.first_target[window]) + position
+                moment = evaluation.period.start + timedelta(hours=step)
+                hour = moment.astimezone(ZoneInfo(zones[place])).hour
+                season = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: "spring"}[moment.month]
+                values = {
+                    name: (p.points[row, position], p.quantiles[row, position])
+                    for name, p in comparison.predictions.items()
+                }
+                if np.isnan([truth, *(point for point, _ in values.values())]).any():
+                    continue
+                groups = [("all", ""), ("horizon", str(position + 4)), ("season", season), ("hour", str(hour))]
+                for name, (point, quantiles) in values.items():
+                    for label in (place, "all"):
+                        for group in groups:
+                            cells.setdefault((name, label, *group), []).append((truth, point, quantiles, scale))
+            row += 1
+    assert len(scores["scores"]) == len(cells)
+    for score in scores["scores"]:
+        chosen = cells[score["model"], score["location"], score["group"], score["key"]]
+        errors = [abs(point - truth) for truth, point, _, _ in chosen]
+        losses = [
+            max(level * (truth - value), (level - 1) * (truth - value))
+            for truth, _, quantiles, _ in chosen
+            for level, value in zip(np.arange(0.05, 0.96, 0.05), quantiles, strict=True)
+        ]
+        expected = {
+            "cells": len(chosen),
+            "mae": np.mean(errors),
+            "rmse": np.sqrt(np.mean(np.square(errors))),
+            "mape": 100 * np.mean([error / cell[0] for error, cell in zip(errors, chosen, strict=True)]),
+            "mase": np.mean([error / cell[3] for error, cell in zip(errors, chosen, strict=True)]),
+            "pinball": np.mean(losses),
+            "crps": 2 * np.mean(losses) * 19 / 20,
+        }
+        for measure, value in expected.items():
+            assert score[measure] == pytest.approx(value, rel=1e-9)
 
 
 def test_scores_and_page_are_written_into_the_folder_of_the_set(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 """What forecasters see of a window: only what was known at its t0."""
 
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 
 from gridtide.evaluation.evaluation_set import EvaluationSet, open_evaluation
 from gridtide.evaluation.forecasters import naive
-from gridtide.evaluation.predictors import same_hour, tabulate
+from gridtide.evaluation.predictors import describe_calendar, same_hour, tabulate
 from tests.support.sets import DELAY, simulate, write_demand_set
 
 
@@ -38,6 +42,25 @@ def test_the_same_hour_is_the_latest_that_was_known(evaluation: EvaluationSet, c
             known = [hour for hour in range(step - cycle, -1, -cycle) if hour + DELAY < evaluation.t0[window]]
             expected = own.values[known[back]] if len(known) > back else np.nan
             np.testing.assert_equal(found[window, position], expected)
+
+
+def test_the_hour_and_the_weekday_are_those_of_the_local_day(tmp_path: Path) -> None:
+    """Hour and weekday of each step are those that the clocks of the location show, at every hour of every day."""
+    place = {
+        "name": "ISNE",
+        "timezone": "America/New_York",
+        "targets": ["eia/ISNE/demand"],
+        "inputs": ["eia/ISNE/demand"],
+    }
+    evaluation = open_evaluation(write_demand_set(tmp_path, days=80, locations=[place]))
+    steps = np.arange(80 * 24)[None]
+    calendar = describe_calendar(evaluation, 0, steps)
+    moments = [
+        (evaluation.period.start + timedelta(hours=hour)).astimezone(ZoneInfo("America/New_York"))
+        for hour in steps[0].tolist()
+    ]
+    assert calendar["hour"][0].tolist() == [moment.hour for moment in moments]
+    assert calendar["weekday"][0].tolist() == [moment.weekday() for moment in moments]
 
 
 def test_predictors_do_not_change_with_what_was_not_known(evaluation: EvaluationSet) -> None:

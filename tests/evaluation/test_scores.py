@@ -1,5 +1,7 @@
 """Measures, compared with their definitions one value at a time."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -32,19 +34,21 @@ def test_point_measures_are_their_definitions() -> None:
 
 def test_quantile_measures_are_their_definitions() -> None:
     """The pinball loss weighs errors by the level; the CRPS of quantiles agrees with the integral of the squared
-    difference of the distribution function within the width of the grid."""
+    difference of the distribution function, wherever the truth lies."""
     cells = some_cells()
     total = 0.0
     for truth, row in zip(cells.truth, cells.quantiles, strict=True):
         for level, quantile in zip(QUANTILE_LEVELS, row, strict=True):
             total += level * (truth - quantile) if truth >= quantile else (1 - level) * (quantile - truth)
     assert score_cells(cells)["pinball"] == pytest.approx(total / cells.quantiles.size)
-    truth, grid = 3.0, np.linspace(-40, 40, 40_001)
-    quantiles = np.quantile(grid[(grid > -10) & (grid < 10)], QUANTILE_LEVELS)  # uniform over (−10, 10)
-    distribution = np.clip((grid + 10) / 20, 0, 1)
-    integral = float(((distribution - (grid >= truth)) ** 2).sum() * (grid[1] - grid[0]))
-    found = score_cells(PredictedCells(np.array([truth]), np.array([0.0]), np.ones(1), quantiles[None]))
-    assert found["crps"] == pytest.approx(integral, rel=0.06)
+    grid = np.linspace(-60, 60, 60_001)
+    uniform = np.clip((grid + 10) / 20, 0, 1)
+    logistic = 1 / (1 + np.exp(-grid / 3))
+    for distribution, truth in product((uniform, logistic), (-12.0, -4.0, 0.0, 3.0, 9.0)):
+        quantiles = np.interp(QUANTILE_LEVELS, distribution, grid)
+        integral = float(((distribution - (grid >= truth)) ** 2).sum() * (grid[1] - grid[0]))
+        score = score_cells(PredictedCells(np.array([truth]), np.array([0.0]), np.ones(1), quantiles[None]))
+        assert score["crps"] == pytest.approx(integral, rel=0.025)
     assert (pinball_loss(cells.truth, np.repeat(cells.truth[:, None], len(QUANTILE_LEVELS), axis=1)) == 0).all()
 
 

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from flows.evaluate import evaluate
-from gridtide.errors import ConfigurationError
+from flows.run.report import RunError
+from gridtide.errors import ConfigurationError, TrainingError
 from gridtide.lake import Lake
 from tests.support.grids import every_kind, fill
 from tests.support.sets import write_demand_set
@@ -37,11 +38,19 @@ async def test_a_spec_is_prepared_and_its_scores_are_shown(tmp_path: Path, prefe
 async def test_a_set_is_evaluated_where_it_is_and_its_scores_written_elsewhere(
     tmp_path: Path, prefect_server: str
 ) -> None:
-    """A set needs no configuration; with `out` nothing is written beside it. What is neither is refused."""
+    """A set needs no configuration; with `out` nothing is written beside it. What is neither is refused, a
+    forecaster that does not exist before a spec is prepared. With a forecaster that fails the others are scored, and
+    the run fails."""
     folder = write_demand_set(tmp_path / "set", days=40)
     report = await evaluate(str(folder), models=["week"], out=str(tmp_path / "scores"))
     assert [row["name"] for row in report["results"]] == ["week"]
     assert [path.name for path in folder.iterdir()] == ["sequences.safetensors"]
     assert (tmp_path / "scores" / "evaluation" / "report.html").is_file()
+    with pytest.raises(RunError, match=r"1 of 2 forecasters failed. operator: .*no forecast of the operator") as failed:
+        await evaluate(str(folder), models=["week", "operator"], out=str(tmp_path / "scores"))
+    assert failed.value.report["pipeline_status"] == "partial"
+    assert [row["mae"] for row in failed.value.report["results"]] == [report["results"][0]["mae"], None]
+    with pytest.raises(TrainingError, match="prophet is not a forecaster"):
+        await evaluate({"name": "never read"}, models=["prophet"])
     with pytest.raises(ConfigurationError, match="Name the folder of a training set"):
         await evaluate(str(tmp_path / "nowhere"))

@@ -4,13 +4,15 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gridtide.config import loading
 from gridtide.entries.auth import KeyAuth, NoAuth
 from gridtide.entries.entry import Entry, RateLimit
 from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
-from gridtide.periods import Period
+from gridtide.observations.availability import available_at
+from gridtide.periods import Period, microseconds
 from gridtide.sources import open_meteo
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from tests.support.shared import SHARED, needs_shared
@@ -205,6 +207,21 @@ def test_everything_else_is_an_instant(name: str) -> None:
 def test_a_forecast_is_another_product(url: str, variable: str) -> None:
     """Names of forecasts end in `_forecast`."""
     assert column(parse(an_answer(temperature_2m=[1.0]), an_entry(url)), "variable") == [variable]
+
+
+def test_historical_forecasts_are_known_after_their_hour() -> None:
+    """Historical forecasts, joined from the first hours of runs, have no time of publication and are available like the
+    archive, or after the entry's `lag`; a rule by which they were known before their hour is refused."""
+    url = "https://historical-forecast-api.open-meteo.com/v1/forecast"
+    assert an_entry(url).available.lag == timedelta(days=5)
+    entry = an_entry(url, available={"lag": "PT9H"})
+    page = parse(an_answer(temperature_2m=[1.0, 2.0]), entry)
+    assert column(page, "published_at") == [None, None]
+    ends = np.array([microseconds(moment) for moment in column(page, "interval_end")])
+    assert (available_at(entry.available, ends, ends) == ends + 9 * 3_600_000_000).all()
+    for rule in ({"lag": "-P1D"}, {"day_before": "10:00"}):
+        with pytest.raises(ConfigurationError, match="replaces a forecast until its hour"):
+            an_entry(url, available=rule)
 
 
 @pytest.mark.parametrize("lag", [None, "PT4H"])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from gridtide.errors import TrainingError
 from gridtide.evaluation.evaluation_set import EvaluationSet
-from gridtide.evaluation.forecasters import learned, naive
+from gridtide.evaluation.forecasters import kernel, learned, naive
 from gridtide.observations.array_types import Floats, Integers
 
 Forecaster = Callable[[EvaluationSet, Integers, Integers], Floats]
@@ -17,7 +18,7 @@ Forecaster = Callable[[EvaluationSet, Integers, Integers], Floats]
 the unit of the target; NaN where it has none. It must not use what was not known at the t0 of a window."""
 
 ENSEMBLE = "ensemble"
-"""The name of the mean of all compared forecasters that learn."""
+"""The name of the mean of `LEARNED`."""
 
 BUILT_IN: Mapping[str, Forecaster] = {
     "persistence": naive.repeat_last,
@@ -27,12 +28,16 @@ BUILT_IN: Mapping[str, Forecaster] = {
     "ridge": learned.predict_ridge,
     "boosting": learned.predict_boosting,
     "neural": learned.predict_neural,
+    "kernel": kernel.predict_kernel,
 }
 
-LEARNED = ("boosting", "neural")
+LEARNED = ("boosting", "neural", "kernel")
 """The forecasters whose mean is the ensemble."""
 
-DEFAULT = ("persistence", "day", "week", "ridge", "boosting", "neural", ENSEMBLE)
+NEED_SKLEARN = ("ridge", *LEARNED)
+"""The forecasters that need `gridtide[evaluate]`."""
+
+DEFAULT = ("persistence", "day", "week", "ridge", "boosting", "neural", "kernel", ENSEMBLE)
 """The forecasters that are compared if none is named; the operator's own too, if the set has it."""
 
 
@@ -40,9 +45,18 @@ def find_forecasters(names: Sequence[str]) -> dict[str, Forecaster]:
     """Returns the forecasters `names` but the ensemble, with those that it needs; `package.module:function` names one
     of another module.
 
-    Raises `TrainingError` for a name that is unknown or cannot be imported.
+    Raises `TrainingError` for a name that is unknown or cannot be imported, and for one that needs scikit-learn if it
+    is not installed.
     """
     all_names = dict.fromkeys([*names, *(LEARNED if ENSEMBLE in names else ())])
+    learning = [name for name in all_names if name in NEED_SKLEARN]
+    if learning and find_spec("sklearn") is None:
+        simple = ", ".join(name for name in BUILT_IN if name not in NEED_SKLEARN)
+        raise TrainingError(
+            "evaluate",
+            f"{', '.join(learning)} need scikit-learn, which is not installed",
+            f"Install gridtide[evaluate], or compare only {simple} with --model",
+        )
     return {name: BUILT_IN.get(name) or _import_forecaster(name) for name in all_names if name != ENSEMBLE}
 
 

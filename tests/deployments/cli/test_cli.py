@@ -174,6 +174,9 @@ def test_a_lake_of_the_configuration_that_is_none_is_a_problem_of_it(tmp_path: P
         (["monitor", "--days", "0"], "Invalid value for '--days'"),
         (["retention", "--days", "999999999"], "Invalid value for '--days'"),
         (["prepare", "nowhere.json"], "error: nowhere.json: cannot be read"),
+        (["evaluate", "nowhere.json"], "error: nowhere.json: cannot be read"),
+        (["evaluate", "nowhere"], "error: nowhere: has no sequences.safetensors. Name the folder of a training set"),
+        (["evaluate", "nowhere", "--model", "prophet"], "prophet is not a forecaster. Choose from persistence, day"),
     ],
     ids=lambda given: given[0] if isinstance(given, list) else None,
 )
