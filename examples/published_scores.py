@@ -203,7 +203,7 @@ def compare_eia(lake: Lake, config: Config, truths: Mapping[str, Truth]) -> None
 
 def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None) -> None:
     """Print the errors of 2019 in New England from demand alone, learned anew each month."""
-    models = ("day", "week", "ridge", "boosting", "neural", "kernel", "ensemble")
+    models = ("day", "week", "ridge", "kernel")
     errors = {}
     since = {"2015": "2015-07-02T05:00Z"}
     if history:

@@ -412,12 +412,7 @@ def evaluate_command(
     ] = None,
 ) -> None:
     """Compare forecasters on a training set, and write their scores and a page to evaluation/ in its folder."""
-    if Path(source).suffix == ".json":
-        load(config)
-        from gridtide.training.spec import load_spec
-
-        load_spec(source)
-    _check_evaluation(source, tuple(models or ()))
+    _check_evaluation(source, config, tuple(models or ()))
     check_prefect_home()
     from deployments.cli import flow_commands as flows
 
@@ -435,13 +430,18 @@ def evaluate_command(
     asyncio.run(flows.run_and_show("evaluate", options, *arguments))
 
 
-def _check_evaluation(source: str, models: tuple[str, ...]) -> None:
-    """Refuse forecasters that do not exist or lack an extra, and a folder without a set, before anything is started."""
+def _check_evaluation(source: str, config: Path, models: tuple[str, ...]) -> None:
+    """Refuse forecasters that do not exist or lack an extra, a wrong spec, and a folder without a set, before anything
+    is started."""
     from gridtide.evaluation.forecasters.registry import DEFAULT, find_forecasters
     from gridtide.evaluation.scoring import check_address
+    from gridtide.training.spec import load_spec
 
     find_forecasters(models or DEFAULT)
-    if Path(source).suffix != ".json":
+    if Path(source).suffix == ".json":
+        load(config)
+        load_spec(source)
+    else:
         check_address(source)
 
 
