@@ -15,7 +15,7 @@ from gridtide import __version__
 from gridtide.catalog.corrections import list_corrections
 from gridtide.catalog.entry_files import CatalogFile, EntryFiles, SeriesGroup, join_listed, read_entry_files
 from gridtide.catalog.recent_rows import RecentSeries, read_recent
-from gridtide.catalog.records import Catalogue, EntryRecord, Freshness, QualityBlock, SeriesRecord
+from gridtide.catalog.records import Catalogue, CoveredTime, EntryRecord, Freshness, QualityBlock, SeriesRecord
 from gridtide.clock import is_future
 from gridtide.coverage import failed_periods
 from gridtide.coverage.answered import describe_future_files
@@ -168,7 +168,7 @@ def describe_entry_series(
     unlisted = SeriesGroup(sorted(parts.recent.keys() - listed), ())
     records = []
     for group in (*groups, unlisted):
-        covered = join_listed(entry, group.files, now)
+        covered = CoveredTime(join_listed(entry, group.files, now))
         snapshots = None if covered else _span_stamps(group.files)
         for label in group.labels:
             recent = parts.recent.get(label)

@@ -160,11 +160,17 @@ def _summarize_series(
         points,
         last_value=None if last is None else _to_datetime(int(rows.starts[last])),
         value=None if last is None else float(rows.values[last]),
-        spacing=timedelta(microseconds=int(np.quantile(gaps, 0.5, method="lower"))) if len(gaps) else None,
+        spacing=timedelta(microseconds=_find_lower_median(gaps)) if len(gaps) else None,
         rows=len(rows.starts),
         nulls=int((~has_value).sum()),
         vintages=VintageCounts(round(float(rows.vintages.mean()), 2), int(rows.vintages.max())),
     )
+
+
+def _find_lower_median(gaps: Integers) -> int:
+    """Returns the median of `gaps` (N,), of two the lower; `np.quantile` takes ten times as long for so few."""
+    middle = (len(gaps) - 1) // 2
+    return int(np.partition(gaps, middle)[middle])
 
 
 def _to_datetime(moment: int) -> datetime:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from gridtide.periods import Period
+from gridtide.periods import EPOCH, Period
 from gridtide.sources.contract import Licence
 from gridtide.variables import SeriesName
 
 if TYPE_CHECKING:
     from gridtide.catalog.recent_rows import RecentSeries  # loads Arrow
+
+SECOND = timedelta(seconds=1)
 
 CATALOG_FORMAT = 1
 """The version of the format of `catalog.json`."""
@@ -36,6 +39,25 @@ class QualityBlock:
         return {"flag": self.flag, "days": dict(self.days), "calendar": dict(self.calendar)}
 
 
+class CoveredTime(tuple[Period, ...]):
+    """Joined periods, in order. Hundreds of series share one, so what is derived from it is computed once."""
+
+    @cached_property
+    def duration(self) -> timedelta:
+        """The time in all of them."""
+        return sum((stretch.duration for stretch in self), timedelta())
+
+    @cached_property
+    def texts(self) -> list[list[str | None] | None]:
+        """The bounds of each in ISO 8601."""
+        return [format_bounds(stretch) for stretch in self]
+
+    @cached_property
+    def milliseconds(self) -> list[list[int]]:
+        """The bounds of each in ms since 1970."""
+        return [[1000 * ((bound - EPOCH) // SECOND) for bound in (stretch.start, stretch.end)] for stretch in self]
+
+
 @dataclass(frozen=True, slots=True)
 class SeriesRecord:
     """A series of an entry.
@@ -51,7 +73,7 @@ class SeriesRecord:
     unit: str
     meaning: str
     resolution: timedelta
-    covered: Sequence[Period]
+    covered: CoveredTime
     files: int
     last_value: datetime | None
     freshness: Freshness
@@ -75,8 +97,7 @@ class SeriesRecord:
         """The share of `period` that files cover, 0 to 1; None for snapshots."""
         if not self.covered:
             return None
-        covered = sum((stretch.duration for stretch in self.covered), timedelta())
-        return covered / (self.covered[-1].end - self.covered[0].start)
+        return self.covered.duration / (self.covered[-1].end - self.covered[0].start)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as JSON: times in ISO 8601, lengths in seconds."""
@@ -89,7 +110,7 @@ class SeriesRecord:
             "meaning": self.meaning,
             "resolution": int(self.resolution.total_seconds()),
             "period": format_bounds(self.period),
-            "covered": [format_bounds(stretch) for stretch in self.covered],
+            "covered": self.covered.texts,
             "coverage": None if self.coverage is None else round(self.coverage, 4),
             "files": self.files,
             "freshness": {

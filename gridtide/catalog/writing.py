@@ -7,10 +7,11 @@ catalog/index.html              the same for people, with sparks.js, series/<n>.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from gridtide.catalog.datapackage import PACKAGE_PATH, describe_package
 from gridtide.catalog.entry_files import EntryFiles
@@ -79,4 +80,4 @@ def document_of(picture: LakePicture) -> dict[str, Any]:
 
 def encode_json(document: Any) -> bytes:
     """Encodes `document` as JSON for people and programs, with the keys in their order; the same for equal data."""
-    return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"  # Python's own takes ten times as long

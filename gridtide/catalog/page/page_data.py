@@ -250,9 +250,7 @@ def _join_numbers(files: Sequence[CatalogFile], numbers: Mapping[str, int]) -> l
 
 def _describe_plot(record: SeriesRecord) -> dict[str, Any]:
     """Returns the details of a series: its last weeks, and its coverage and quality over time."""
-    details: dict[str, Any] = {
-        "covered": [[1000 * bound for bound in _count_bounds(stretch)] for stretch in record.covered]
-    }
+    details: dict[str, Any] = {"covered": record.covered.milliseconds}
     if record.corrections:
         details["corrections"] = list(map(describe_correction, record.corrections))
     if record.quality:
