@@ -29,6 +29,11 @@ BEFORE = 20 * DAY
 """The days before those that are judged, which show what is usual."""
 
 
+REVISED_TIME = 92 * DAY
+"""How far back revisions are measured: upstreams rarely revise earlier days, and all versions of years would take
+gigabytes."""
+
+
 @dataclass(frozen=True)
 class EntryHours:
     """The hourly series of `entry` up to the last whole day that is due, None if it has none, and the verdicts on each
@@ -57,7 +62,7 @@ async def judge_entry(lake: Lake, entry: Entry, now: datetime, days: int) -> Ent
         return EntryHours(entry)
     end = min(floor(find_due_end(entry, now), DAY), floor(now, DAY))
     hours = Period(end - days * DAY - BEFORE, end)
-    revisions = RevisionGrid(Period(end - days * DAY, end))
+    revisions = RevisionGrid(Period(end - min(days * DAY, REVISED_TIME), end))
     series = await _read_hours(lake, entry, hours, revisions=revisions)
     if series is None:
         return EntryHours(entry)
