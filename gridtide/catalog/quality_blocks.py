@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +37,23 @@ async def read_quality(lake: Lake) -> dict[str, QualityBlock]:
 
 def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock]:
     """Returns the block of each series in `verdicts`: a day has the gravest flag of its checks."""
+    from gridtide.quality.relations.pair_verdicts import tabulate_months  # loads NumPy, which `gridtide status` avoids
+
+    verdicts = list(verdicts)
+    last_months = {(row["series"], row["reference"]): row for row in tabulate_months(verdicts)}  # sorted by month
+    comparisons: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for (name, _), row in last_months.items():
+        comparisons[name].append(row)
     flags_by_series: dict[str, dict[date, Flag]] = defaultdict(dict)
     for verdict in verdicts:
         if is_monthly(verdict.check):
             continue  # it is not about the day that it has
         flags = flags_by_series[verdict.series]
         flags[verdict.day] = find_gravest((flags.get(verdict.day, Flag.NOT_EVALUATED), verdict.flag))
-    return {series: _build_block(flags) for series, flags in sorted(flags_by_series.items())}
+    return {
+        series: replace(_build_block(flags), comparisons=comparisons[series])
+        for series, flags in sorted(flags_by_series.items())
+    }
 
 
 @dataclass(frozen=True, slots=True)

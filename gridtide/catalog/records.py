@@ -28,15 +28,22 @@ value. `unscheduled`: its entry has no schedule, so nothing is due."""
 @dataclass(frozen=True, slots=True)
 class QualityBlock:
     """What the checks of stored values found of a series: the gravest `flag` of the last days, how many `days` have
-    each flag, and the flag of each day of the last months in `calendar`, by date."""
+    each flag, and the flag of each day of the last months in `calendar`, by date; and `comparisons`: how far it agrees
+    with each of its references in their last month, as `tabulate_months` describes it."""
 
     flag: str
     days: Mapping[str, int]
     calendar: Mapping[str, str] = field(default_factory=dict)
+    comparisons: Sequence[Mapping[str, Any]] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the block as JSON."""
-        return {"flag": self.flag, "days": dict(self.days), "calendar": dict(self.calendar)}
+        return {
+            "flag": self.flag,
+            "days": dict(self.days),
+            "calendar": dict(self.calendar),
+            "comparisons": list(map(dict, self.comparisons)),
+        }
 
 
 class CoveredTime(tuple[Period, ...]):

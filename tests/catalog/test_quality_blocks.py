@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gridtide.catalog.page.page_data import describe_comparison
 from gridtide.catalog.quality_blocks import read_quality, summarize_entry_quality, summarize_verdicts
 from gridtide.catalog.writing import picture_lake
 from gridtide.entries.entry import Config
@@ -49,6 +50,26 @@ def test_a_failure_of_long_ago_is_in_the_calendar_only() -> None:
     assert block.calendar["2024-02-13"] == "fail"
 
 
+def test_a_series_says_how_it_agrees_with_its_references() -> None:
+    """Of each reference the last month counts, with all that was measured; a month is about no day of the calendar."""
+    monthly = [
+        DayVerdict(SERIES, date(2024, month, 1), f"agreement.{measure}.{reference}", flag, value, 0.05)
+        for reference in ("iso_ne/32/load", "our/A/load")
+        for month, measure, flag, value in (
+            (1, "bias", Flag.SUSPECT, 0.09),
+            (2, "bias", Flag.GOOD, 0.01),
+            (2, "lag", Flag.SUSPECT, 1.0),
+        )
+    ]
+    block = summarize_verdicts([*monthly, verdict(0, Flag.GOOD)])[SERIES]
+    assert (block.flag, block.days) == ("good", {"good": 1})
+    shared = {"series": SERIES, "month": "2024-02", "bias": 0.01, "correlation": None, "lag": 1.0, "drift": None}
+    assert block.as_dict()["comparisons"] == [
+        {**shared, "reference": reference, "flag": "suspect"} for reference in ("iso_ne/32/load", "our/A/load")
+    ]
+    assert describe_comparison(block.comparisons[0]) == ("2024-02 beside iso_ne/32/load: bias +1.0%, lag +1 h, suspect")
+
+
 async def test_the_catalogue_reads_the_table_of_quality(tmp_path: Path) -> None:
     """A series has the block of the table in the lake; a lake without one has no quality."""
     lake, demand = Lake.open(str(tmp_path)), entry()
@@ -62,6 +83,7 @@ async def test_the_catalogue_reads_the_table_of_quality(tmp_path: Path) -> None:
         "flag": "suspect",
         "days": {"suspect": 1},
         "calendar": {"2024-02-20": "suspect"},
+        "comparisons": [],
     }
 
 

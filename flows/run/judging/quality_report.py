@@ -20,6 +20,7 @@ from flows.run.report import (
 from gridtide.errors import list_first
 from gridtide.quality.daily import DayVerdict, find_bad_series, find_worst
 from gridtide.quality.flags import Flag
+from gridtide.quality.relations.pair_verdicts import PAIR_MEASURES, tabulate_months
 from gridtide.quality.relations.presence import CAME, WENT
 from gridtide.quality.table import is_monthly
 
@@ -27,8 +28,6 @@ ROWS_SHOWN = 20
 """The number of rows of each table of the artifact, the worst first."""
 
 SYMBOLS = {Flag.GOOD: "█", Flag.NOT_EVALUATED: "▒", Flag.SUSPECT: "▄", Flag.FAIL: "▁", Flag.MISSING: "·"}
-
-PAIR_MEASURES = ("bias", "correlation", "lag", "drift")
 
 DESCRIPTIONS = {
     "accuracy": "{value:.0%} of its values are flagged",
@@ -66,7 +65,7 @@ def summarize_verdicts_of_entry(
         "new": _list_presence(verdicts, CAME),
         "gone": _list_presence(verdicts, WENT),
         "sums": _summarize_sums(verdicts),
-        "comparisons": _summarize_pairs(verdicts),
+        "comparisons": tabulate_months(verdicts),
         "revisions": _summarize_revisions(verdicts),
         "calendars": _draw_calendars(worst_flags),
     }
@@ -122,25 +121,6 @@ def _summarize_sums(verdicts: Sequence[DayVerdict]) -> list[dict[str, Any]]:
             }
         )
     return sorted(rows, key=lambda row: (-row["suspect"], -row["worst"]))
-
-
-def _summarize_pairs(verdicts: Sequence[DayVerdict]) -> list[dict[str, Any]]:
-    """For each pair and month: the series, its reference, what was measured, and the worst flag."""
-    by_pair: dict[tuple[str, str, date], dict[str, DayVerdict]] = defaultdict(dict)
-    for verdict in verdicts:
-        if is_monthly(verdict.check):
-            _, measure, reference = verdict.check.split(".", 2)
-            by_pair[verdict.series, reference, verdict.day][measure] = verdict
-    return [
-        {
-            "series": series,
-            "reference": reference,
-            "month": f"{month:%Y-%m}",
-            **{measure: measured[measure].value if measure in measured else None for measure in PAIR_MEASURES},
-            "flag": find_worst([verdict.flag for verdict in measured.values()]).name.lower(),
-        }
-        for (series, reference, month), measured in sorted(by_pair.items())
-    ]
 
 
 def _summarize_revisions(verdicts: Sequence[DayVerdict]) -> dict[str, Any]:

@@ -514,9 +514,9 @@ function plot(detail, index) {
   return el("div", {}, drawing, el("div", { class: "readout" }, slider, readout));
 }
 
-function corrections(phrases) {
-  if (!phrases.length) return el("span");
-  return el("div", {}, el("h3", {}, "Corrections"), el("ul", { class: "notes" }, phrases.map((phrase) => el("li", {}, phrase))));
+function phrases(heading, texts) {
+  if (!texts.length) return el("span");
+  return el("div", {}, el("h3", {}, heading), el("ul", { class: "notes" }, texts.map((text) => el("li", {}, text))));
 }
 
 function seriesView(entryName, name) {
@@ -538,11 +538,12 @@ function seriesView(entryName, name) {
       ["Vintages", columns.vintages[index] === null ? "" : `${columns.vintages[index] / 100} per interval in the last weeks`],
       ["Licence and terms", licenceOf(entry.source)],
     ]),
-    later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => corrections((details[index % catalogue.chunk] || {}).corrections || [])),
+    later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => phrases("Corrections", (details[index % catalogue.chunk] || {}).corrections || [])),
     el("h3", {}, "Coverage by month"),
     later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => years((details[index % catalogue.chunk] || {}).covered || [], `Coverage of ${name}`)),
     el("h3", {}, "Quality by day"),
     later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => calendar((details[index % catalogue.chunk] || {}).calendar || {})),
+    later(`series/${Math.floor(index / catalogue.chunk)}`, (details) => phrases("Comparisons", (details[index % catalogue.chunk] || {}).comparisons || [])),
     el("h3", {}, `Made from ${count(columns.files[index], "file")}`),
     later(`files/${columns.entry[index]}`, (files) => fileTable(files, expand(files.groups[columns.group[index]] || []))),
   ].flat();

@@ -8,16 +8,19 @@ The verdicts of a month have its first day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from typing import Any
 
 import numpy as np
 
 from gridtide.observations.array_types import Floats
 from gridtide.quality.cross_checks import Comparison, compare_months
-from gridtide.quality.daily import DayVerdict, HourlySeries
+from gridtide.quality.daily import DayVerdict, HourlySeries, find_worst
 from gridtide.quality.flags import Flag
 from gridtide.quality.relations.pairs import SeriesPair
+from gridtide.quality.table import is_monthly
 from gridtide.variables import dimension, find_conversion
 
 HOURLY_POWER = {"power": "MW", "energy": "MWh"}
@@ -81,3 +84,27 @@ def _judge_comparison(pair: SeriesPair, comparison: Comparison, first_month: dat
             if not np.isnan(value):
                 flag = Flag.SUSPECT if is_suspect else Flag.GOOD
                 yield DayVerdict(pair.series, month, f"{family}.{measure}.{pair.reference}", flag, value, threshold)
+
+
+PAIR_MEASURES = ("bias", "correlation", "lag", "drift")
+"""What is measured of a pair in a month."""
+
+
+def tabulate_months(verdicts: Iterable[DayVerdict]) -> list[dict[str, Any]]:
+    """Returns a row for each pair and month in `verdicts`, sorted: `series`, `reference`, `month`, each of
+    `PAIR_MEASURES` (None if it could not be taken), and the worst `flag`."""
+    measured: dict[tuple[str, str, date], dict[str, DayVerdict]] = defaultdict(dict)
+    for verdict in verdicts:
+        if is_monthly(verdict.check):
+            _, measure, reference = verdict.check.split(".", 2)
+            measured[verdict.series, reference, verdict.day][measure] = verdict
+    return [
+        {
+            "series": series,
+            "reference": reference,
+            "month": f"{month:%Y-%m}",
+            **{measure: of_pair[measure].value if measure in of_pair else None for measure in PAIR_MEASURES},
+            "flag": find_worst([verdict.flag for verdict in of_pair.values()]).name.lower(),
+        }
+        for (series, reference, month), of_pair in sorted(measured.items())
+    ]
