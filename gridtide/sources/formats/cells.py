@@ -21,7 +21,8 @@ from gridtide.observations.arrays import to_numpy
 from gridtide.sources.contract import Skipped
 
 CellColumn: TypeAlias = pa.Array
-"""Cells of a column, shape (rows,): texts, or numbers where all of them are numbers or nulls."""
+"""Cells of a column, shape (rows,): texts, as such or as codes that stand for them, or numbers where all of them are
+numbers or nulls."""
 
 CellColumns = Mapping[str, CellColumn]
 
@@ -118,8 +119,13 @@ def number_positions(noun: str, first: int = 1) -> Callable[[int], str]:
 
 def factorize(column: pa.StringArray) -> tuple[np.ndarray, list[str | None]]:
     """Returns the codes (rows,) of the cells of `column` (rows,), and its distinct cells; an absent cell is None."""
-    encoded = column.dictionary_encode(null_encoding="encode")
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode(null_encoding="encode")
     return to_numpy(encoded.indices, "i4"), encoded.dictionary.to_pylist()
+
+
+def decode_texts(column: CellColumn) -> CellColumn:
+    """Returns a column of texts as such, also one of codes that stand for texts."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 LONGEST_ARRAY = 1 << 30

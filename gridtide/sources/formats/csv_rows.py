@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -343,7 +344,10 @@ def _build_table(entry: str, cells: _Cells, style: Csv, labels: Sequence[str]) -
         missing = sum(len(rows.names) - count for _, count in short_rows)
         example = f"line {number} has {fields} of {len(rows.names)} fields"
         skipped.append(Skipped("fields that rows of the CSV do not have", missing, example))
-    place = number_positions("line", rows.first_line) if cells.one_line_each else number_positions("row")
+
+    def place(row: int) -> str:
+        return number_positions("line", rows.first_line)(row) if cells.one_line_each else number_positions("row")(row)
+
     return CellTable(rows.names, cells.row_count, cells.read, cells.pieces, place, skipped=skipped)
 
 
@@ -380,19 +384,27 @@ def _repair_rows(entry: str, rows: _Rows, style: Csv) -> tuple[_Rows, list[tuple
     return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter), short_rows
 
 
+def _trim_codes(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    """Returns a column of codes (rows,) of which no text has blanks around it."""
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(column.dictionary).dictionary_encode()
+    indices = column.indices if len(trimmed.dictionary) == len(trimmed) else trimmed.indices.take(column.indices)
+    return pa.DictionaryArray.from_arrays(indices, trimmed.dictionary)
+
+
 @dataclass
 class _Cells:
     """The cells of rows that all have one field per name.
 
-    `count` must be called first, after `read_ahead` if that is called. It finds out whether each row is one line: such
-    rows can be cut at the ends of lines, so that a block can be read again if one of its columns has more than numbers.
+    `count` must be called first, after `read_ahead` if that is called. If each row is one line, they can be cut at the
+    ends of lines, so that a block can be read again if one of its columns has more than numbers.
     """
 
     rows: _Rows
     quote: str
     repaired: bool = False
     row_count: int = 0
-    one_line_each: bool = False
     labels: dict[str, pa.StringArray] = field(default_factory=dict)
     numbers: dict[str, pa.DoubleArray] = field(default_factory=dict)
 
@@ -402,14 +414,14 @@ class _Cells:
         if not labels or not values or style.thousands or self.rows.end - self.rows.begin > ONE_PASS_BYTES:
             return
         try:
-            parts = list(self._read_batches([*labels, *values], values, style))
+            parts = list(self._read_batches([*labels, *values], values, style, coded=labels))
         except pa.ArrowInvalid:
             return  # of which cell, the slower ways find out
         if not parts:
             return
-        table = pa.Table.from_batches(parts)
+        table = pa.Table.from_batches(parts).unify_dictionaries()
         columns = {name: one_chunk(table[name]) for name in values}
-        self.labels = {name: self._trim(one_chunk(table[name])) for name in labels}
+        self.labels = {name: _trim_codes(one_chunk(table[name])) for name in labels}
         self.numbers = {name: column for name, column in columns.items() if not has_infinite(column)}
 
     def count(self, labels: Sequence[str]) -> bool:
@@ -422,10 +434,14 @@ class _Cells:
                 return False
             self.labels = {name: pa.concat_arrays([part[name] for part in parts]) for name in columns} if parts else {}
         self.row_count = len(next(iter(self.labels.values()), ()))
+        return True
+
+    @cached_property
+    def one_line_each(self) -> bool:
+        """Whether each row is one line."""
         body, begin, end = self.rows.body, self.rows.begin, self.rows.end
         lines = body.count(self.rows.newline, begin, end) + (not body.endswith(self.rows.newline, begin, end))
-        self.one_line_each = self.row_count == lines
-        return True
+        return self.row_count == lines
 
     def read(self, names: Sequence[str]) -> CellColumns:
         """Returns the `names` columns, whole."""
@@ -520,11 +536,18 @@ class _Cells:
         return {name: one_chunk(table[name]) for name in names}
 
     def _read_batches(
-        self, names: Sequence[str], numeric: Sequence[str] = (), style: NumberStyle | None = None
+        self,
+        names: Sequence[str],
+        numeric: Sequence[str] = (),
+        style: NumberStyle | None = None,
+        coded: Sequence[str] = (),
     ) -> Iterator[pa.RecordBatch]:
-        """Yields the `names` columns of the rows as texts, those in `numeric` as numbers of this `style`, also of rows
-        with several lines. Raises `ArrowInvalid` if a row has another number of fields than there are names, or one of
-        `numeric` anything but numbers."""
+        """Yields the `names` columns of the rows as texts, those in `numeric` as numbers of this `style`, those in
+        `coded` as codes that stand for texts, also of rows with several lines.
+
+        Raises `ArrowInvalid` if a row has another number of fields than there are names, or one of `numeric` anything
+        but numbers.
+        """
         from pyarrow import csv as arrow_csv
 
         body, begin, end = self.rows.body, self.rows.begin, self.rows.end
@@ -534,14 +557,17 @@ class _Cells:
             pa.BufferReader(pa.py_buffer(body).slice(begin, end - begin)),
             read_options=self._build_read_options(BLOCK_BYTES),
             parse_options=self._build_parse_options(newlines=body.find(self.quote.encode(), begin, end) >= 0),
-            convert_options=self._convert_options(names, numeric, style),
+            convert_options=self._convert_options(names, numeric, style, coded),
         )
 
-    def _convert_options(self, names: Sequence[str], numeric: Sequence[str], style: NumberStyle | None) -> Any:
+    def _convert_options(
+        self, names: Sequence[str], numeric: Sequence[str], style: NumberStyle | None, coded: Sequence[str] = ()
+    ) -> Any:
         from pyarrow import csv as arrow_csv
 
+        types = dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64())
         options = arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()) | dict.fromkeys(numeric, pa.float64()),
+            column_types=types | dict.fromkeys(coded, pa.dictionary(pa.int32(), pa.string())),
             include_columns=list(names),
             strings_can_be_null=False,
         )

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from gridtide.observations.arrays import from_numpy
 from gridtide.sources.contract import Skipped
-from gridtide.sources.formats.cells import CellColumn, CellTable, build_table, factorize
+from gridtide.sources.formats.cells import CellColumn, CellTable, build_table, decode_texts, factorize
 from gridtide.sources.formats.numbers import read_numbers
 
 if TYPE_CHECKING:
@@ -172,7 +172,9 @@ def add_parts(entry: Entry, table: CellTable, labels: Sequence[str], skipped: li
     values = [name for name in entry.value if name in table.names]
     other_names = [name for name in table.names if name != column and name not in values]
     rows = from_numpy(first_rows, pa.int64())
-    columns: dict[str, CellColumn] = {name: texts.take(rows) for name, texts in table.read(other_names).items()}
+    columns: dict[str, CellColumn] = {
+        name: decode_texts(texts).take(rows) for name, texts in table.read(other_names).items()
+    }
     for name in values:
         sums = np.where(is_short, np.nan, _sum_cells(entry, table, name, places, skipped))
         columns[name] = from_numpy(sums, pa.float64())

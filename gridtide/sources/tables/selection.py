@@ -87,8 +87,10 @@ def _hold(table: CellTable, column: str, texts: Sequence[str]) -> np.ndarray:
 def rename_location(entry: Entry, text: str) -> str:
     """Returns the location that `text` stands for, which an operator may spell otherwise than the preset of a product:
     `Coast` for `coast`."""
+    if not entry.location_names:
+        return text
     known_text = text
-    if entry.product is not None and entry.location_names and text not in entry.location_names:
+    if entry.product is not None and text not in entry.location_names:
         known_text = find_spelling(text, entry.location_names) or text
     return rename(entry.location_names, known_text, str)
 

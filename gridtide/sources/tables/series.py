@@ -345,7 +345,7 @@ def read_locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabe
     def spell(text: str) -> str:
         return rename_location(entry, text.strip())
 
-    return _read_labels(entry, table, columns, blank, "location", spell)
+    return _read_labels(entry, table, columns, blank, "location", spell if entry.location_names else None)
 
 
 def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> None:
@@ -377,9 +377,15 @@ def list_columns(names: str | Sequence[str] | None) -> list[str]:
 
 
 def _read_labels(
-    entry: Entry, table: CellTable, columns: Sequence[str], blank: np.ndarray, noun: str, spell: Callable[[str], str]
+    entry: Entry,
+    table: CellTable,
+    columns: Sequence[str],
+    blank: np.ndarray,
+    noun: str,
+    spell: Callable[[str], str] | None,
 ) -> RowLabels:
-    """Returns the names that `columns` give to each record; raises if one gives none, or two names become the same."""
+    """Returns the names that `columns` give to each record, the texts themselves without `spell`; raises if one gives
+    none, or two names become the same."""
     cells = table.read(columns)
     codes = np.zeros(table.rows, np.int64)
     texts: list[str] = [""]
@@ -388,18 +394,20 @@ def _read_labels(
         column_codes, distinct_words = factorize(cells[column])
         is_empty &= np.array([not (word or "").strip() for word in distinct_words], bool)[column_codes]
         combined = codes * len(distinct_words) + column_codes
-        distinct_codes = np.arange(len(distinct_words))  # of a single column, whose codes need no sorting
-        codes = combined
-        if index:
-            distinct_codes, codes = np.unique(combined, return_inverse=True)
+        if not index:  # whose codes need no sorting
+            codes, texts = combined, [(word or "").strip() for word in distinct_words]
+            continue
+        distinct_codes, codes = np.unique(combined, return_inverse=True)
         texts = [
-            f"{texts[prefix]}{' ' if index else ''}{(distinct_words[suffix] or '').strip()}"
+            f"{texts[prefix]} {(distinct_words[suffix] or '').strip()}"
             for prefix, suffix in (divmod(code, len(distinct_words)) for code in distinct_codes.tolist())
         ]
     if is_empty.any():
         position = table.place(int(np.flatnonzero(is_empty)[0]))
         raise FormatError(entry.name, f"{position} has no {noun} in {' or '.join(columns)}", f'Correct "{noun}"')
-    names = [spell(text) for text in texts]
+    if spell is None and len(columns) == 1:
+        return RowLabels(codes, texts, texts)
+    names = [spell(text) if spell else text.strip() for text in texts]
     text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
         if name and text_by_name.setdefault(name, text.strip()) != text.strip():
@@ -414,6 +422,8 @@ def _read_labels(
 def refuse_merged_labels(entry: Entry, places: RowLabels, variable_labels: RowLabels | None) -> None:
     """Raises if two texts of a label become one name, as of `FR` in either of two columns, and nothing else tells
     their series apart."""
+    if variable_labels is None and len(set(places.names)) == len(places.names):
+        return
     pairs = [(place, place) for place in range(len(places.names))]
     if variable_labels is not None:
         codes = places.codes.astype(np.int64) * len(variable_labels.names) + variable_labels.codes

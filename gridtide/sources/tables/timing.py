@@ -19,7 +19,7 @@ from gridtide.errors import FormatError
 from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import EPOCH, count_microseconds, microseconds
 from gridtide.sources.formats import clocks
-from gridtide.sources.formats.cells import CellTable, factorize
+from gridtide.sources.formats.cells import CellTable, decode_texts, factorize
 from gridtide.sources.formats.clocks import DAY_LENGTH, HOUR_LENGTH, Clock, ClockLabel, LabelError
 
 if TYPE_CHECKING:
@@ -364,7 +364,7 @@ class _Reader:
         """
         flagged = self.entry.timezone_from is not None or self.entry.ambiguous not in _BY_ORDER
         rows = np.flatnonzero(~labels.is_utc & ~labels.blank)
-        if flagged or not len(rows):
+        if flagged or not len(rows) or self.zone.key == "UTC":
             return False
         moments = np.unique(ends[rows])
         first_pass, second_pass = clocks.convert_both_passes(moments, self.zone)
@@ -526,7 +526,7 @@ def _join_columns(columns: Sequence[pa.StringArray]) -> pa.StringArray:
         return columns[0]
     import pyarrow.compute as pc
 
-    joined = pc.binary_join_element_wise(*columns, " ", null_handling="replace", null_replacement="")
+    joined = pc.binary_join_element_wise(*map(decode_texts, columns), " ", null_handling="replace", null_replacement="")
     return pc.utf8_trim_whitespace(joined)
 
 
