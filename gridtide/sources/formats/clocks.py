@@ -312,8 +312,6 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
     """
     if clock.zones is not None:
         return Moments(local - _find_row_offsets(local, clock.zones), np.zeros(len(local), bool))
-    if clock.zone.key == "UTC":
-        return Moments(local, np.zeros(len(local), bool))
     moments, moment_codes = np.unique(local, return_inverse=True)
     first_pass, second_pass = convert_both_passes(moments, clock.zone)
     utc, is_ambiguous, skipped = (

@@ -226,6 +226,17 @@ class _TableReader:
         self._count_rows(timing)
         is_live &= self._select(timing, locations_by_row, is_live)
         columns = [value.column for value in self.values]
+        dropped: dict[str, np.ndarray] = {}
+        if not repeats.is_regular(series, timing, is_live):
+            dropped = self._settle_repeats(series, timing, is_live, columns)
+        repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *self.entry.ignore])
+        return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))
+
+    def _settle_repeats(
+        self, series: np.ndarray, timing: Timing, is_live: np.ndarray, columns: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Returns the rows of each of `columns` that are not stored because another record has their key. Raises for
+        records that only an unnamed label tells apart, and for intervals that overlap."""
         groups = repeats.find_repeated_keys(series, timing, is_live)
         dropped: dict[str, np.ndarray] = {}
         if (groups >= 0).any():
@@ -233,8 +244,7 @@ class _TableReader:
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
         repeats.refuse_overlaps(self.entry, self.table, series, [*self._named, *columns], timing, is_live)
-        repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *self.entry.ignore])
-        return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))
+        return dropped
 
     @cached_property
     def _used(self) -> list[str]:

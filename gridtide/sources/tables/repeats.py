@@ -31,8 +31,6 @@ def find_repeated_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> 
     records that have a key, `series` (rows,) is the key without the interval."""
     groups = np.full(len(series), -1, np.int64)
     rows = np.flatnonzero(live)
-    if _is_regular(series[rows], timing.starts[rows], timing.ends[rows]):
-        return groups
     row_order = rows[np.lexsort((rows, timing.ends[rows], timing.starts[rows], series[rows]))]
     if len(row_order) < 2:
         return groups
@@ -50,9 +48,11 @@ CELLS_PER_ROW = 8
 """The cells of a table of series and intervals that are counted for a record, instead of sorting the records."""
 
 
-def _is_regular(series: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> bool:
-    """Whether all intervals have one length and are multiples of it apart, and no series has one twice, each of shape
-    (rows,); so that there is no need to sort them. False for many series with few intervals each."""
+def is_regular(series: np.ndarray, timing: Timing, live: np.ndarray) -> bool:
+    """Whether the intervals of the `live` records (rows,) have one length and are multiples of it apart, and none of
+    the `series` (rows,) has one twice, so that there is no need to sort them. False for many series with few intervals
+    each."""
+    series, starts, ends = series[live], timing.starts[live], timing.ends[live]
     if len(starts) < 2:
         return True
     first, length = int(starts.min()), int(ends[0] - starts[0])
@@ -70,8 +70,6 @@ def refuse_overlaps(
 ) -> None:
     """Raises if an interval of a series begins before the previous one ends. `used` are columns that no fix names."""
     rows = np.flatnonzero(live)
-    if _is_regular(series[rows], timing.starts[rows], timing.ends[rows]):
-        return
     row_order = rows[np.lexsort((timing.ends[rows], timing.starts[rows], series[rows]))]
     starts, ends = timing.starts[row_order], timing.ends[row_order]
     of_one_start = (starts[1:] == starts[:-1]) & (ends[1:] != ends[:-1])

@@ -344,8 +344,9 @@ class _Reader:
     def _convert_to_utc(self, labels: _Labels, local: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         utc = local.copy()
         skipped = np.zeros(len(local), bool)
+        has_other_clock = self.zone.key != "UTC" or self.entry.timezone_from is not None
         rows = np.flatnonzero(~labels.is_utc & ~labels.blank)
-        if len(rows):
+        if len(rows) and has_other_clock:
             clock = self._build_clock(rows)
             try:
                 utc[rows], skipped[rows] = clocks.to_utc(local[rows], self.series[rows], clock, labels.second[rows])
