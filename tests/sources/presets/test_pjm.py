@@ -145,6 +145,23 @@ def test_an_archived_answer_is_narrowed_here() -> None:
     assert sum(item.count for item in page.skipped) == 4
 
 
+def test_exports_of_the_page_are_read_in_utc_or_by_the_order_of_rows() -> None:
+    """A CSV has times as the page shows them; where it keeps New York's alone, 01:00 stands twice in autumn."""
+    header = "datetime_beginning_utc,datetime_beginning_ept,load_area,mw,is_verified\n"
+    hours = [("4:00:00 AM", "12:00:00 AM", 1), ("5:00:00 AM", "1:00:00 AM", 2), ("6:00:00 AM", "1:00:00 AM", 3)]
+    hours.append(("7:00:00 AM", "2:00:00 AM", 4))
+    rows = [f"11/5/2023 {utc},11/5/2023 {ept},RTO,{mw},True\n" for utc, ept, mw in hours]
+    expected = {(f"2023-11-05T0{hour}:00Z", "RTO", "load"): hour - 3 for hour in (4, 5, 6, 7)}
+    assert stored_of(read_product("pjm", "load", header + "".join(rows))) == expected
+    local = [row.split(",", 1)[1] for row in (header, *rows)]
+    assert stored_of(read_product("pjm", "load", "".join(local))) == expected
+    items = [{"datetime_beginning_ept": f"2023-03-12T0{hour}:00:00", "load_area": "RTO", "mw": hour} for hour in (1, 3)]
+    assert stored_of(read_product("pjm", "load", json.dumps(items))) == {
+        ("2023-03-12T06:00Z", "RTO", "load"): 1,
+        ("2023-03-12T07:00Z", "RTO", "load"): 3,
+    }
+
+
 def test_recordings_are_read_whole() -> None:
     """Generation and the seven days of the load forecast, with one vintage."""
     page = read_product("pjm", "generation", recording("pjm/gen_by_fuel.json"))
