@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gridtide.errors import ConfigurationError
+from gridtide.errors import ConfigurationError, FormatError
 from tests.support.presets import entry_of, read_product, recording, requests_of, stored_of
 
 FRANCE = {"locations": ["FR"]}
@@ -55,6 +55,54 @@ def test_quarter_hours_have_their_own_intervals() -> None:
     assert (len(rows), [row["value"] for row in rows[-3:]]) == (100, [10, 20, 20])
     assert {(row["interval_end"] - row["interval_start"]).total_seconds() for row in rows} == {900}
     assert rows[-1]["interval_end"] == datetime(2026, 10, 25, 23, tzinfo=UTC)
+
+
+def test_hours_become_quarters_of_an_hour_within_a_document() -> None:
+    """Until September 2025 a price is one of an hour, from 1 October 00:00 of Paris on one of a quarter of an hour."""
+    hours = prices("2025-09-30T20:00Z", "2025-09-30T22:00Z", "PT60M", {1: 80, 2: 70})
+    quarters = prices("2025-09-30T22:00Z", "2025-09-30T23:00Z", "PT15M", {1: 61, 2: 62, 4: 64})
+    both = hours.replace("</Publication_MarketDocument>", "") + quarters.removeprefix("<Publication_MarketDocument>")
+    page = read_product("entsoe", "price_day_ahead", both, **FRANCE)
+    rows = sorted(page.observations.to_pylist(), key=lambda row: row["interval_start"])
+    assert [(f"{row['interval_start']:%H:%M}", f"{row['interval_end']:%H:%M}", row["value"]) for row in rows] == [
+        *(("20:00", "21:00", 80), ("21:00", "22:00", 70), ("22:00", "22:15", 61), ("22:15", "22:30", 62)),
+        *(("22:30", "22:45", 62), ("22:45", "23:00", 64)),
+    ]
+
+
+def test_what_is_consumed_alone_is_no_generation() -> None:
+    """A document may have the consumption of a type without its generation, on a curve that leaves out positions."""
+    zone = "<outBiddingZone_Domain.mRID>10YFR-RTE------C</outBiddingZone_Domain.mRID>"
+    labels = f"{zone}<MktPSRType><psrType>B10</psrType></MktPSRType>"
+    series = write_series(labels, "2026-03-28T23:00Z", "2026-03-29T03:00Z", "PT60M", {1: 900, 4: 0}, curve="A03")
+    page = read_product("entsoe", "generation", f"<GL_MarketDocument>{series}</GL_MarketDocument>", **FRANCE)
+    assert stored_of(page) == {
+        ("2026-03-28T23:00Z", "FR", "consumption_pumped_storage"): 900,
+        ("2026-03-29T00:00Z", "FR", "consumption_pumped_storage"): 900,
+        ("2026-03-29T01:00Z", "FR", "consumption_pumped_storage"): 900,
+        ("2026-03-29T02:00Z", "FR", "consumption_pumped_storage"): 0,
+    }
+
+
+@pytest.mark.parametrize("hours", [23, 25])
+def test_the_load_of_a_day_of_a_clock_change_has_its_own_hours(hours: int) -> None:
+    """The day of spring has 23 positions, that of autumn 25, from midnight of Paris; a further one is refused."""
+    start, end = (
+        ("2026-03-28T23:00Z", "2026-03-29T22:00Z") if hours == 23 else ("2026-10-24T22:00Z", "2026-10-25T23:00Z")
+    )
+    zone = "<outBiddingZone_Domain.mRID>10YFR-RTE------C</outBiddingZone_Domain.mRID>"
+    values = {position: 50000 + position for position in range(1, hours + 1)}
+    series = write_series(zone, start, end, "PT60M", values)
+    page = read_product("entsoe", "load", f"<GL_MarketDocument>{series}</GL_MarketDocument>", **FRANCE)
+    rows = page.observations.to_pylist()
+    assert [row["value"] for row in rows] == [50000 + position for position in range(1, hours + 1)]
+    assert (f"{rows[0]['interval_start']:%Y-%m-%dT%H:%MZ}", f"{rows[-1]['interval_end']:%Y-%m-%dT%H:%MZ}") == (
+        start,
+        end,
+    )
+    series = write_series(zone, start, end, "PT60M", values | {hours + 1: 1})
+    with pytest.raises(FormatError, match=f"do not run from 1 to {hours}"):
+        read_product("entsoe", "load", f"<GL_MarketDocument>{series}</GL_MarketDocument>", **FRANCE)
 
 
 def test_a_second_auction_is_counted_and_not_stored() -> None:
