@@ -476,6 +476,12 @@ class _JsonReader:
         if wrong_row is not None:
             happened = f"row {wrong_row + first_number} has {len(content[wrong_row])} fields, its header {len(names)}"
             raise FormatError(self.entry, happened, 'Correct "header"')
+        if content and not inherited and self.written.decimal == ".":
+            columns = {
+                name: (cells, set(map(type, cells)))
+                for name, cells in zip(names, zip(*content, strict=True), strict=True)
+            }
+            return replace(self.lazy_table(names, len(content), columns), place=number_positions("row", first_number))
         cells = {name: build_strings([self.to_cell(row[index]) for row in content]) for index, name in enumerate(names)}
         outer = {name: build_strings(texts) for name, texts in inherited.items() if name not in cells}
         return build_table(outer | cells, number_positions("row", first_number), frozenset(outer))

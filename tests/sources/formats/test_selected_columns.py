@@ -66,6 +66,18 @@ def test_selected_fields_are_those_of_all_fields(records: list[dict[str, Any]], 
     assert list(table.names) == list(whole.names)
 
 
+@given(st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=6))
+def test_positional_rows_are_read_as_objects_are(rows: list[tuple[Any, ...]]) -> None:
+    """A list of lists has the same labels, numbers, nulls and cells without a number as a list of objects."""
+    names = ["time", "mw", "price"]
+    objects = [dict(zip(names, row, strict=True)) for row in rows]
+    first = read_json("x", [list(row) for row in rows], "", "rows", tuple(names), STYLE)
+    second = read_json("x", objects, "", "records", 1, STYLE)
+    contents = [repr(contents_of(table, ["time"], ["mw", "price"])) for table in (first, second)]
+    assert contents[0] == contents[1]
+    assert first.place(0) == "row 1"
+
+
 @pytest.mark.parametrize(
     "records",
     [
