@@ -16,7 +16,7 @@ from gridtide.sources.contract import BOM, Page, Request, Response
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
-HEAD_BYTES = 1 << 14
+EXPORT_HEAD_BYTES = 1 << 14
 """The beginning of an answer, which has the names of its columns."""
 
 EXPORT_TIMES = "%m/%d/%Y %I:%M:%S %p | %Y-%m-%dT%H:%M:%S"
@@ -39,7 +39,7 @@ def build_requests(entry: Entry, period: Period | None) -> list[Request]:
 def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     """Parses an answer of the API, or an export of the web page. Where there are no columns in UTC, those of the
     prevailing time are read, on the day when the clock is set back by the order of the rows."""
-    head = response.body[:HEAD_BYTES].removeprefix(BOM).lstrip()
+    head = response.body[:EXPORT_HEAD_BYTES].removeprefix(BOM).lstrip()
     if head[:1] not in (b"{", b"["):
         entry = msgspec.structs.replace(entry, pages=None, time_format=EXPORT_TIMES)
     if b"_utc" not in head.lower() and b"_ept" in head.lower():

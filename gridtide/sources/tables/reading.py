@@ -227,7 +227,7 @@ class _TableReader:
         is_live &= self._select(timing, locations_by_row, is_live)
         columns = [value.column for value in self.values]
         dropped: dict[str, np.ndarray] = {}
-        if not repeats.is_regular(series, timing, is_live):
+        if not repeats.has_regular_keys(series, timing, is_live):
             dropped = self._settle_repeats(series, timing, is_live, columns)
         repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *self.entry.ignore])
         return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))

@@ -48,7 +48,7 @@ CELLS_PER_ROW = 8
 """The cells of a table of series and intervals that are counted for a record, instead of sorting the records."""
 
 
-def is_regular(series: np.ndarray, timing: Timing, live: np.ndarray) -> bool:
+def has_regular_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> bool:
     """Whether the intervals of the `live` records (rows,) have one length and are multiples of it apart, and none of
     the `series` (rows,) has one twice, so that there is no need to sort them. False for many series with few intervals
     each."""

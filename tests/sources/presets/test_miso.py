@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -29,6 +30,26 @@ def test_a_day_of_a_clock_change_has_24_hours_of_standard_time() -> None:
     rows = page_of(page, "lmp_day_ahead")
     assert [row["interval_start"] for row in rows[:2]] == [datetime(2026, 11, 1, hour, tzinfo=UTC) for hour in (5, 6)]
     assert (len(rows), rows[-1]["interval_end"]) == (24, datetime(2026, 11, 2, 5, tzinfo=UTC))
+
+
+def test_prices_of_five_minutes_begin_at_their_stamps_in_standard_time() -> None:
+    """Rows are lists of texts in the order of the headers; at 01:30 EST of the autumn day New York's clock is at 01:30
+    for the second time."""
+    rows = [
+        ["2026-11-01T01:30:00", "MINN.HUB", "-5.25", ".50", "-9"],
+        ["2026-11-01T01:35:00", "MINN.HUB", "10", "0", "1"],
+    ]
+    for headers in (["INTERVAL", "CPNODE", "LMP", "MLC", "MCC"], ["INTERVAL", "CPNODE", "LMP", "MCC", "MLC"]):
+        data = [row if headers[3] == "MLC" else [*row[:3], row[4], row[3]] for row in rows]
+        stored = stored_of(read_product("miso", "lmp_five_minute", json.dumps({"data": data, "headers": headers})))
+        parts = ("", "_energy", "_congestion", "_loss")
+        assert [stored["2026-11-01T06:30Z", "MINN.HUB", f"lmp_five_minute{part}"] for part in parts] == [
+            -5.25,
+            3.25,
+            -9,
+            0.5,
+        ]
+        assert stored["2026-11-01T06:35Z", "MINN.HUB", "lmp_five_minute_energy"] == 9
 
 
 def test_the_energy_is_the_price_less_congestion_and_loss() -> None:

@@ -30,7 +30,7 @@ def test_regular_records_neither_repeat_a_key_nor_overlap(rows: list[tuple[int, 
         for first in range(len(rows))
         for second in range(first)
     )
-    if repeats.is_regular(series, timing, live):
+    if repeats.has_regular_keys(series, timing, live):
         assert not overlapping
         assert (repeats.find_repeated_keys(series, timing, live) < 0).all()
 
@@ -41,4 +41,6 @@ def test_a_table_of_hours_is_regular_and_one_with_a_gap_too() -> None:
     nowhere, live = np.zeros(5, bool), np.ones(5, bool)
     for moved, expected in ((120, True), (60, False), (90, False)):
         starts[4] = moved
-        assert repeats.is_regular(series, Timing(starts, starts + 60, nowhere, nowhere, nowhere), live) is expected
+        assert (
+            repeats.has_regular_keys(series, Timing(starts, starts + 60, nowhere, nowhere, nowhere), live) is expected
+        )

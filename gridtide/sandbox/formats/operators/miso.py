@@ -38,7 +38,7 @@ RATE_LIMITS = ((100, 60.0), (24_000, 86_400.0))
 
 PATH_PREFIXES = (
     *("/marketreports/", "/pricing/v1/", "/lgi/v1/", "/MISORTWDDataBroker/"),
-    *("/api/FuelMix", "/api/FuelMix/", "/api/RealTimeTotalLoad"),
+    *("/api/FuelMix", "/api/FuelMix/", "/api/RealTimeTotalLoad", "/api/WindSolar/", "/api/MarketPricing/"),
 )
 """The paths of its four hosts."""
 
@@ -457,11 +457,35 @@ def _display_forecast(fuel: str) -> Callable[[Question], Record]:
     return display
 
 
+def _display_prices(latest: bool) -> Callable[[Question], Record]:
+    """The five-minute prices of the latest interval, or of the whole day before, as lists of texts."""
+
+    def display(question: Question) -> Record:
+        today = question.now.astimezone(STANDARD_CLOCK).date()
+        starts = list_day(today if latest else today - timedelta(days=1), STANDARD_TIME, FIVE_MINUTES)
+        starts = cut_after(starts, question.now)[-1:] if latest else starts
+        middles = find_middles(starts, FIVE_MINUTES)
+        prices = question.grid.price_nodes(MIDCONTINENT.code, list(PRICE_NODES), middles, "five_minute")
+        stamps = write_times(starts, STANDARD_TIME, "%Y-%m-%dT%H:%M:%S")
+        rows = [
+            [stamp, node, *(f"{part[number]:.2f}" for part in (price.total, price.loss, price.congestion))]
+            for number, stamp in enumerate(stamps)
+            for node, price in prices.items()
+        ]
+        return {"data": rows, "headers": ["INTERVAL", "CPNODE", "LMP", "MLC", "MCC"]}
+
+    return display
+
+
 DISPLAYS: Mapping[str, Callable[[Question], Record]] = {
     "/api/FuelMix": lambda question: _display_fuel_mix(question, None),
     "/api/FuelMix/Today": lambda question: _display_fuel_mix(question, 0),
     "/api/FuelMix/Yesterday": lambda question: _display_fuel_mix(question, 1),
     "/api/RealTimeTotalLoad": _display_load,
+    "/api/WindSolar/getwindforecast": _display_forecast("wind"),
+    "/api/WindSolar/getsolarforecast": _display_forecast("solar"),
+    "/api/MarketPricing/GetRealTimeFiveMinExPost/Current": _display_prices(latest=True),
+    "/api/MarketPricing/GetRealTimeFiveMinExPost/Previous": _display_prices(latest=False),
     "getwindforecast": _display_forecast("wind"),
     "getsolarforecast": _display_forecast("solar"),
 }

@@ -41,6 +41,7 @@ LOCATIONS = {"pjm": ["51288"], "entsoe": ["FR"]}
 
 SNAPSHOTS = {
     *(("miso", name) for name in ("load_five_minute", "generation", "wind_forecast", "solar_forecast")),
+    *(("miso", name) for name in ("lmp_five_minute", "lmp_five_minute_latest")),
     *(("spp", name) for name in ("generation", "generation_year", "lmp_five_minute_latest")),
     *(("pjm", "load_forecast_latest"), ("ercot", "generation"), ("ercot", "load_dashboard")),
 }
