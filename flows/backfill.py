@@ -20,6 +20,7 @@ from typing import Any
 
 from prefect import runtime
 
+from flows.run.cluster import open_workers
 from flows.run.coverage_artifact import show_coverage
 from flows.run.filling import (
     collect_chunks,
@@ -97,7 +98,7 @@ async def backfill(
         sandbox: Request data from simulated upstreams instead of the real ones; or the URL of a running sandbox.
         dry_run: Report what is missing, and request nothing.
         cluster: Where chunks are collected: the address of a Dask scheduler, or "local" for a process per core of
-            this machine; in this process if empty.
+            this machine; in as many processes as the configuration's `processes` if empty.
         refresh: Request the whole period again, also what the lake covers.
     """
     start_time = time.monotonic()
@@ -112,9 +113,10 @@ async def backfill(
         plans = [await _warn_of_moved_files(plan, run, settings.apis) for plan in plans]
         if dry_run:
             outcomes = []
-        elif cluster:
+        elif cluster or settings.processes > 1:
             destination = Destination(lake or settings.lake, run.stamp, list_secrets() if sandbox else None, run.resume)
-            outcomes = await collect_chunks_on(cluster, plans, destination, run.retries)
+            with open_workers(cluster, settings.processes, run.retries) as workers:
+                outcomes = await collect_chunks_on(workers, plans, destination)
         else:
             outcomes = await collect_chunks(plans, run)
         outcomes = await warn_of_changed_series(outcomes, run.lake)

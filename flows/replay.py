@@ -9,12 +9,17 @@ raw/<collection> ─► parse ─► the same content ─► nothing is written
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from time import monotonic
 from typing import Any
 
+from flows.run.cluster import Workers, choose_unit_size, open_workers
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
 from flows.run.report import (
@@ -31,14 +36,17 @@ from flows.run.session import load_selected, name_entries, parse_time
 from gridtide.collect.raw_bodies import KeptCollection, list_collections
 from gridtide.collect.replay import (
     ReplayOutcome,
-    find_readings,
-    group_by_stamp,
+    ReplayPiece,
     list_files_by_stamp,
-    replay_collection,
+    plan_pieces,
+    replay_piece,
 )
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError
+from gridtide.errors import ConfigurationError, GridtideError, one_line
+from gridtide.lake import Lake
+from tasks import remote
 from tasks.lake import open_lake
+from tasks.remote import RemoteCall
 
 STATUSES = ("unchanged", "rewritten", "interrupted", "failed")
 """What may become of a collection; the report counts each."""
@@ -90,15 +98,50 @@ async def replay(
     }
     progress = await Progress.begin("replay-progress", {name: len(selection[name]) for name in selection})
     results = []
-    for entry in entries:
-        files, by_stamp = await list_files_by_stamp(opened_lake, entry), group_by_stamp(collections.get(entry.name, []))
-        outcomes = []
-        for collection in [] if dry_run else selection.get(entry.name, []):
-            readings = find_readings(files, collection, by_stamp)
-            outcomes.append(await replay_collection(opened_lake, entry, collection, collections[entry.name], readings))
-            await progress.advance(entry.name)
-        results.append(_summarize_replay(entry, selection.get(entry.name, []), outcomes))
+    with ExitStack() as stack:
+        replay_pieces = partial(_replay_here, opened_lake)
+        if settings.processes > 1 and not dry_run:
+            workers = stack.enter_context(open_workers(None, settings.processes, settings.task_retries))
+            replay_pieces = partial(_replay_in_processes, workers, lake or settings.lake)
+        for entry in entries:
+            selected = selection.get(entry.name, [])
+            files = await list_files_by_stamp(opened_lake, entry)
+            pieces = plan_pieces(collections.get(entry.name, []), [] if dry_run else selected, files)
+            outcomes = await replay_pieces(progress, entry, pieces)
+            results.append(_summarize_replay(entry, selected, outcomes))
     return await finish(replay_report(results, dry_run, monotonic() - start_time), lake=opened_lake)
+
+
+async def _replay_here(
+    lake: Lake, progress: Progress, entry: Entry, pieces: Sequence[ReplayPiece]
+) -> list[ReplayOutcome]:
+    """Replay `pieces` of `entry` in this process, one after the other."""
+    outcomes = []
+    for piece in pieces:
+        outcomes.append(await replay_piece(lake, entry, piece))
+        await progress.advance(entry.name)
+    return outcomes
+
+
+async def _replay_in_processes(
+    workers: Workers, address: str, progress: Progress, entry: Entry, pieces: Sequence[ReplayPiece]
+) -> list[ReplayOutcome]:
+    """Replay `pieces` of `entry` in the processes of `workers`, in units; the lake is at `address`."""
+
+    async def replay_unit(unit: Sequence[ReplayPiece]) -> list[ReplayOutcome]:
+        name = f"{entry.name} {unit[0].collection.stamp:%Y-%m-%d} to {unit[-1].collection.stamp:%Y-%m-%d}"
+        call = RemoteCall(name, remote.replay_remotely, entry, unit, address)
+        try:
+            outcomes = await workers.run("replay", call)
+        except GridtideError as error:  # the process died
+            outcomes = [ReplayOutcome("failed", error=one_line(error)) for _ in unit]
+        for _ in unit:
+            await progress.advance(entry.name)
+        return outcomes
+
+    size = choose_unit_size(len(pieces), workers.count)
+    units = [pieces[start : start + size] for start in range(0, len(pieces), size)]
+    return list(chain.from_iterable(await asyncio.gather(*map(replay_unit, units))))
 
 
 def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float) -> RunReport:

@@ -104,8 +104,12 @@ class CollectionAttempts:
     Not a dataclass: Prefect reads, hashes and records the fields of a dataclass that is a parameter of a task.
     """
 
-    def __init__(self, run: CollectionRun, entry: Entry, period: Period | None) -> None:
+    def __init__(
+        self, run: CollectionRun, entry: Entry, period: Period | None, *, begun_attempts: int | None = None
+    ) -> None:
+        """`begun_attempts` is given if a caller counts and repeats the attempts itself; otherwise Prefect does."""
         self.run, self.entry, self.period = run, entry, period
+        self.begun_attempts = begun_attempts
         self.begun: float | None = None
         self.not_before = 0.0
         self.open_periods = [period]
@@ -126,6 +130,8 @@ class CollectionAttempts:
 
         Answered parts are stored. Raises the error of a hole that another attempt may close.
         """
+        if self.begun_attempts is not None:
+            self.begun_attempts += 1
         await asyncio.sleep(self.not_before - time.monotonic())
         async with self.run.slots:
             if self.begun is None:  # waiting for a slot does not count against the deadline
@@ -176,7 +182,9 @@ class CollectionAttempts:
         return hole.error is not None and self.is_retryable(hole.error) and self._has_attempts()
 
     def _has_attempts(self) -> bool:
-        """Whether Prefect runs this task once more if it raises."""
+        """Whether this is attempted once more if it raises."""
+        if self.begun_attempts is not None:
+            return self.begun_attempts <= self.run.retries.count
         context = TaskRunContext.get()
         return context is not None and context.task_run.run_count <= self.run.retries.count
 

@@ -1,6 +1,7 @@
 """Collects the chunks of plans; backfill and monitor share this.
 
 plans ─► chunks ─► collect ─► lake        at most `concurrency` chunks of an entry at a time
+            └► units ─► workers ─► lake   several chunks of an entry, if other processes collect them
                       └─► outcomes ─► failed/ ─► coverage ─► a result per entry
 """
 
@@ -11,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from prefect.logging import get_run_logger
 
-from flows.run.cluster import connect_workers
+from flows.run.cluster import Workers, choose_unit_size
 from flows.run.progress import Progress
 from flows.run.report import EntryResult, sum_results, summarize_collection
 from gridtide.collect.holes import count_skipped
@@ -22,7 +24,7 @@ from gridtide.coverage.failed_periods import PeriodAnswer
 from gridtide.coverage.freshness.changed_series import find_changed_series
 from gridtide.coverage.picture import Coverage, measure_coverage
 from gridtide.coverage.plan import Plan
-from gridtide.entries.entry import Entry, TaskRetries
+from gridtide.entries.entry import Entry
 from gridtide.errors import ClockError, FormatError, StorageError, one_line
 from gridtide.lake import Lake
 from gridtide.lake.soundness import CheckedFiles
@@ -47,26 +49,53 @@ async def collect_chunks(plans: Sequence[Plan], run: CollectionRun) -> list[Outc
     return await asyncio.gather(*(collect_chunk(entry, chunk) for plan in plans for entry, chunk in plan.chunks))
 
 
-async def collect_chunks_on(
-    cluster: str, plans: Sequence[Plan], destination: Destination, retries: TaskRetries
-) -> list[Outcome]:
-    """Collect all chunks on the workers of `cluster`."""
+async def collect_chunks_on(workers: Workers, plans: Sequence[Plan], destination: Destination) -> list[Outcome]:
+    """Collect all chunks in the processes of `workers`, in units of several chunks of one entry."""
     progress = await _begin_progress(plans)
 
-    async def collect_chunk(entry: Entry, chunk: Period) -> Outcome:
+    async def collect_unit(chunks: Sequence[tuple[Entry, Period]]) -> list[Outcome]:
+        name = chunks[0][0].name
         remote_call = RemoteCall(
-            f"{entry.name} {chunk}", remote.RemoteCollection(entry, chunk, destination, retries).attempt
+            f"{name} {chunks[0][1].start:%Y-%m-%d} to {chunks[-1][1].end:%Y-%m-%d}",
+            remote.RemoteUnit(chunks, destination, workers.retries).collect,
         )
         try:
-            content = await dask_workers.run("collect", remote_call)
-            outcome = Outcome(entry, chunk, content)
-        except Exception as error:  # any error: the failure of a chunk must not stop the others
-            outcome = Outcome(entry, chunk, error=error)
-        await progress.advance(entry.name)
-        return outcome
+            results = await workers.run("collect", remote_call)
+        except Exception as error:  # any error: the failure of a unit must not stop the others
+            results = [error] * len(chunks)
+        for _ in chunks:
+            await progress.advance(name)
+        return [_describe_outcome(chunk, result) for chunk, result in zip(chunks, results, strict=True)]
 
-    with connect_workers(cluster, retries) as dask_workers:
-        return await asyncio.gather(*(collect_chunk(entry, chunk) for plan in plans for entry, chunk in plan.chunks))
+    units = await asyncio.gather(*(collect_unit(chunks) for chunks in cut_units(plans, workers.count)))
+    return [outcome for outcomes in units for outcome in outcomes]
+
+
+def _describe_outcome(chunk: tuple[Entry, Period], result: dict[str, Any] | Exception) -> Outcome:
+    entry, period = chunk
+    if isinstance(result, Exception):
+        return Outcome(entry, period, error=result)
+    return Outcome(entry, period, result)
+
+
+def cut_units(plans: Sequence[Plan], workers: int) -> list[list[tuple[Entry, Period]]]:
+    """Cut the chunks of each plan into units of one entry, of the size that `choose_unit_size` finds for all chunks.
+
+    Units of different entries take turns, as upstreams have quotas. The workers share the `concurrency` of an entry, of
+    which each has at least 1.
+    """
+    chunk_count = sum(len(plan.chunks) for plan in plans)
+    size = choose_unit_size(chunk_count, workers)
+    units = [
+        (start, [(_divide_concurrency(entry, workers), period) for entry, period in plan.chunks[start : start + size]])
+        for plan in plans
+        for start in range(0, len(plan.chunks), size)
+    ]
+    return [chunks for _, chunks in sorted(units, key=lambda unit: unit[0])]
+
+
+def _divide_concurrency(entry: Entry, workers: int) -> Entry:
+    return msgspec.structs.replace(entry, concurrency=-(-entry.concurrency // workers))
 
 
 async def record_answers(

@@ -19,7 +19,7 @@ import msgspec
 from gridtide.collect.collected import Collected
 from gridtide.collect.collection import collect
 from gridtide.collect.raw_bodies import KeptCollection
-from gridtide.collect.resume import NotKeptError, Replayed, open_replay
+from gridtide.collect.resume import NotKeptError, Replayed, find_earlier, open_replay
 from gridtide.entries.entry import Entry
 from gridtide.entries.scope import Scope, parse_scope
 from gridtide.errors import GridtideError, one_line
@@ -45,6 +45,15 @@ class ReplayOutcome:
     files: tuple[str, ...] = ()
     superseded_files: tuple[str, ...] = ()
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayPiece:
+    """A `collection` to replay, the `earlier` ones that it may have resumed from, and its `readings`."""
+
+    collection: KeptCollection
+    earlier: Sequence[KeptCollection]
+    readings: Sequence[File]
 
 
 async def list_files_by_stamp(lake: Lake, entry: Entry) -> FilesByStamp:
@@ -79,21 +88,37 @@ def find_readings(files: FilesByStamp, collection: KeptCollection, by_stamp: Col
     return readings
 
 
-async def replay_collection(
-    lake: Lake, entry: Entry, collection: KeptCollection, among: Sequence[KeptCollection], readings: Sequence[File]
-) -> ReplayOutcome:
-    """Replays `collection`, which is `among` the collections of `entry`, and supersedes those of its `readings` that a
-    new file replaces.
+def plan_pieces(
+    collections: Sequence[KeptCollection], selection: Iterable[KeptCollection], files: FilesByStamp
+) -> list[ReplayPiece]:
+    """Returns the pieces of the collections in `selection`, which are among all `collections` of an entry."""
+    by_stamp = group_by_stamp(collections)
+    by_period: dict[Period | None, list[KeptCollection]] = defaultdict(list)
+    for collection in collections:
+        by_period[collection.period].append(collection)
+    return [
+        ReplayPiece(
+            collection,
+            find_earlier(by_period[collection.period], collection),
+            find_readings(files, collection, by_stamp),
+        )
+        for collection in selection
+    ]
+
+
+async def replay_piece(lake: Lake, entry: Entry, piece: ReplayPiece) -> ReplayOutcome:
+    """Replays the collection of `piece`, of `entry`, and supersedes those of its readings that a new file replaces.
 
     Raises no `GridtideError`: it is the `error` of the outcome, after the folder of the collection.
     """
+    collection, readings = piece.collection, piece.readings
     rows, rewritten = 0, False
     files: list[str] = []
     superseded: list[str] = []
     try:
         for part_entry, part_readings in await _split_by_scope(lake, entry, readings):
             partly = any(file.period != collection.period for file in part_readings)
-            bodies = await open_replay(lake, collection, among, partly=partly)
+            bodies = await open_replay(lake, collection, piece.earlier, partly=partly)
             # a parser that was put back gives an earlier content again: its file must count once more
             superseded_before = {file.path: file for file in part_readings if file.superseded_at}
             collected = await _store_reading(lake, part_entry, collection, bodies, superseded_before)

@@ -268,6 +268,8 @@ class Config(StrictStruct, frozen=True):
     task_retries: TaskRetries = TaskRetries()
     checks: tuple[Check, ...] = ()
     """What series of different entries must be like together."""
+    processes: Annotated[int, Meta(ge=1, le=64)] = 1
+    """The processes of this machine in which a backfill collects."""
     presets: tuple[Text, ...] = ()
     """Files beside the configuration that describe operators."""
     apis: tuple[Entry, ...] = ()

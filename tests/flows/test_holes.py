@@ -1,5 +1,6 @@
 """A failed day on a real Prefect server: it is named in every report, and the monitor collects it later."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -22,7 +23,7 @@ from gridtide.coverage import failed_periods
 from gridtide.entries.entry import TaskRetries
 from gridtide.lake import Lake
 from gridtide.periods import Period, floor
-from tasks.remote import Destination, RemoteCall, RemoteCollection, remote_task
+from tasks.remote import Destination, PrefectAccess, RemoteCall, RemoteUnit, run_call
 from tests.support.upstreams.daily_files import DailyFiles
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -110,8 +111,9 @@ async def test_a_worker_of_a_cluster_asks_again_for_the_open_days_alone(tmp_path
         [entry] = parse({"apis": [api]}).apis
         retries = TaskRetries(count=1, delay=timedelta(milliseconds=10))
         destination = Destination(str(tmp_path), datetime.now(UTC), {})
-        call = RemoteCall("load", RemoteCollection(entry, WEEK, destination, retries).attempt)
-        collected = await remote_task("collect", retries)(call=call)
+        call = RemoteCall("load", RemoteUnit([(entry, WEEK)], destination, retries).collect)
+        [collected] = await asyncio.to_thread(run_call, call, retries, PrefectAccess.of_settings())
+    assert isinstance(collected, dict)
     assert collected["holes"] == []
     assert Counter(files.requests) == Counter({(WEEK.start + n * DAY).date(): 1 + (n == 3) for n in range(7)})
     table = await curated.read(Lake.open(str(tmp_path)), [entry], WEEK.start, WEEK.end)

@@ -1,23 +1,29 @@
 """Backfill, compaction and preparation on a Dask cluster of real processes."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from aiohttp import web
+from msgspec.structs import replace
 
 from flows.backfill import backfill
 from flows.compact import compact
 from flows.prepare_training import prepare_training
-from flows.run.cluster import connect_workers
+from flows.replay import replay
+from flows.run.cluster import connect_workers, open_workers
+from flows.run.filling import cut_units
 from gridtide import curated
 from gridtide.config.loading import parse
+from gridtide.coverage.plan import Plan
 from gridtide.entries.entry import TaskRetries
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.lake import Lake
@@ -28,7 +34,7 @@ from tests.support import grids
 from tests.support.lakes import HOUR, entry, put
 from tests.support.upstreams.eia_upstream import JANUARY, StartUpstream
 
-pytest.importorskip("prefect_dask", reason="gridtide[dask] is not installed")
+pytest.importorskip("distributed", reason="gridtide[dask] is not installed")
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 HOURS = 4 * 1440
@@ -178,6 +184,65 @@ async def test_what_kills_worker_after_worker_is_told() -> None:
         pytest.raises(GridtideError, match="too much: the workers that ran it died"),
     ):
         await there.run("fatal", RemoteCall("too much", fatal))
+
+
+@pytest.mark.slow
+async def test_processes_collect_what_this_process_collects(
+    eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With `processes`, the lake has the rows of a run in one process, and a replay finds them unchanged; if one
+    process is killed, what it worked on is done anew, the log names it, and every hour is there once."""
+    monkeypatch.setenv("EIA_API_KEY", "s3cret-key")
+    upstream, entry = await eia_upstream(HOURS)
+    one, two = config(entry, tmp_path / "one"), config(entry, tmp_path / "two") | {"processes": 2}
+    alone = await backfill(JANUARY, END, one)
+    before = upstream.asked
+
+    def kill(ordinal: int, request: web.Request) -> None:
+        if ordinal == before + 12:
+            os.kill(min(child.pid for child in multiprocessing.active_children() if child.pid), signal.SIGKILL)
+
+    upstream.fault = kill
+    together = await backfill(JANUARY, END, two)
+    assert together["pipeline_status"] == "success"
+    for key in ("chunks", "successful_chunks", "failed_chunks"):
+        assert together["statistics"][key] == alone["statistics"][key]
+    assert await values(two) == await values(one) == list(range(HOURS))
+    assert "A process died; what it worked on was done anew: demand 20" in caplog.text
+    assert (await replay(two))["summary"] | {"seconds": 0} == (await replay(one))["summary"] | {"seconds": 0}
+
+
+@pytest.mark.slow
+async def test_what_ends_every_process_is_told() -> None:
+    """A call that ends each process of this machine is an error that names the call; calls beside it are completed."""
+    with open_workers(None, 2, TaskRetries()) as workers:
+        fatal_call = asyncio.create_task(workers.run("fatal", RemoteCall("too much", fatal)))
+        with pytest.raises(GridtideError, match="too much: the workers that ran it died"):
+            await fatal_call
+        assert await workers.run("pid", RemoteCall("pid", read_pid)) != os.getpid()
+
+
+async def read_pid() -> int:
+    """The number of the process."""
+    return os.getpid()
+
+
+def test_units_have_each_chunk_once() -> None:
+    """Whatever the numbers of chunks and workers, the units have each chunk once, in the order of its entry; no
+    unit has chunks of two entries, and there is a unit for each worker if there are as many chunks."""
+    entries = [replace(entry(name), concurrency=5) for name in ("a", "b")]
+    for lengths, workers in product([(0, 0), (1, 0), (3, 40), (1000, 7), (64, 64)], (1, 2, 64)):
+        plans = [
+            Plan(of, [(of, Period(JANUARY + n * HOUR, JANUARY + (n + 1) * HOUR)) for n in range(length)])
+            for of, length in zip(entries, lengths, strict=True)
+        ]
+        units = cut_units(plans, workers)
+        assert all(len({chunk_entry.name for chunk_entry, _ in unit}) == 1 for unit in units)
+        for plan in plans:
+            collected = [period for unit in units for of, period in unit if of.name == plan.entry.name]
+            assert collected == [period for _, period in plan.chunks]
+        assert len(units) >= min(sum(lengths), workers)
+        assert all(of.concurrency * workers >= 5 for unit in units for of, _ in unit)
 
 
 async def test_no_such_scheduler(eia_upstream: StartUpstream, tmp_path: Path) -> None:
