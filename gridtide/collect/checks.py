@@ -409,13 +409,14 @@ def find_conflict_holes(conflicts: pa.Table, entry: Entry, period: Period) -> li
     Days are those in which the upstream answers, or else days of UTC.
     """
     from gridtide.collect.holes import find_day
+    from gridtide.observations.identity import describe_rivals
 
     days: dict[Period, list[str]] = {}
     columns = conflicts.select(["source", "location", "variable", "interval_start", "value_min", "value_max"])
     for row in columns.to_pylist():
         description = (
             f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} comes with "
-            f"{row['value_min']} and {row['value_max']}"
+            f"{describe_rivals(row)}"
         )
         days.setdefault(find_day(row["interval_start"], entry, period), []).append(description)
     return [

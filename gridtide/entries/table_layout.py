@@ -163,6 +163,7 @@ class Pages(StrictStruct, frozen=True):
     offset: Text | None = None
     limit: tuple[Text, Annotated[int, Meta(ge=1)]] | None = None
     total: Path | None = None
+    """The number of records of all pages; without it, a page with fewer records than the limit is the last."""
     cursor: Path | None = None
     param: Text | None = None
     single: bool = False
@@ -173,10 +174,8 @@ class Pages(StrictStruct, frozen=True):
         ways_of_paging = [key for key in ("next", "link", "page", "offset", "cursor", "single") if getattr(self, key)]
         if len(ways_of_paging) != 1:
             raise ValueError('give one of "next", "link", "page", "offset", "cursor" and "single"')
-        if self.offset is not None and (self.limit is None or self.total is None):
-            raise ValueError(
-                '"offset" needs "limit", such as ["limit", 1000], and "total", a path to the number of rows'
-            )
+        if self.offset is not None and self.limit is None:
+            raise ValueError('"offset" needs "limit", such as ["limit", 1000]; "total" is a path to the number of rows')
         if self.page is not None and self.last is None:
             raise ValueError('"page" needs "last", a path to the number of pages')
         if (self.cursor is None) != (self.param is None):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -69,8 +69,14 @@ class Repeats:
         row = self.conflicts.slice(0, 1).to_pylist()[0]
         return (
             f"{row['source']}/{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ} "
-            f"with {row['value_min']} and {row['value_max']}"
+            f"with {describe_rivals(row)}"
         )
+
+
+def describe_rivals(conflict: Mapping[str, Any]) -> str:
+    """Describes two of the different values of a key in a row of `Repeats.conflicts`, of which one may be a null."""
+    second = "no value" if conflict["value_min"] == conflict["value_max"] else conflict["value_max"]
+    return f"{conflict['value_min']} and {second}"
 
 
 def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:

@@ -13,10 +13,13 @@ from gridtide.collect.checks import settle_page
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.periods import Period
-from gridtide.sources.contract import Page, Request, Response
+from gridtide.sources.contract import Page, Request, Response, Skipped
+from gridtide.sources.formats.json_rows import RECORDS_BESIDE
 from gridtide.sources.registry import get_source
+from gridtide.sources.tables.selection import NUMBERS_UNUSED, UNUSED
 
 OPERATORS = Path(__file__).parents[3] / "shared" / "operators"
+UNUSED_COLUMNS = tuple(reason.partition("{")[0] for reason in (NUMBERS_UNUSED, UNUSED, RECORDS_BESIDE))
 RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
 
 
@@ -51,6 +54,11 @@ def read_product(
     settled = settle_page(page, entry, request, period)
     assert (list(settled.skipped), settled.repeat_count, list(settled.conflicts)) == ([], 0, [])
     return settled.page
+
+
+def used_skipped(page: Page) -> list[Skipped]:
+    """What a page does not store of the columns that its entry names."""
+    return [item for item in page.skipped if not item.reason.startswith(UNUSED_COLUMNS)]
 
 
 def requests_of(source_name: str, product: str, start: datetime, end: datetime, **keys: Any) -> list[Request]:

@@ -149,12 +149,24 @@ def encode_utf8(entry: str, body: bytes, encoding: str | None, content_type: str
             return _recode(body, name)
         except UnicodeDecodeError as error:
             raise FormatError(entry, f"the body is not written in {name}: {error}", 'Correct "encoding"') from error
-    for name in filter(None, (declared_encoding and declared_encoding[1], "utf-8")):
+    guesses = (declared_encoding and declared_encoding[1], _find_wide_encoding(body), "utf-8")
+    for name in filter(None, guesses):
         try:
             return _recode(body, name)
         except (UnicodeDecodeError, LookupError):
             continue
     return _detect_encoding(entry, body)
+
+
+def _find_wide_encoding(body: bytes) -> str | None:
+    """Returns the encoding of UTF-16 without a byte order mark: every other byte of Latin letters is zero; None for any
+    other body."""
+    evens, odds = body[:1000:2], body[1:1000:2]
+    if len(body) % 2 or not odds:
+        return None
+    if evens.count(0) == len(evens) and 0 not in odds:
+        return "utf-16-be"
+    return "utf-16-le" if odds.count(0) == len(odds) and 0 not in evens else None
 
 
 def _recode(body: bytes, encoding: str) -> bytes:

@@ -34,9 +34,9 @@ CELLS_IN_ONE = 4_000_000
 class CellTable:
     """The `rows` records of a response.
 
-    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece.
-    `inherited_columns` belong to the elements that contain the records, and are never values. `place` returns
-    the position of the record with a number (`row 7`). `skipped` are records that could not be read.
+    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece. `inherited_columns` belong to the elements that contain the records, and are never values. `place` returns the position of the
+    record with a number (`row 7`). `skipped` are records that could not be read. `first` returns columns of the first
+    records alone, where that is less work than `read`. `complete` means that no record lacks a cell.
     """
 
     names: Sequence[str]
@@ -48,6 +48,12 @@ class CellTable:
     skipped: list[Skipped] = field(default_factory=list)
     hint: str = ""
     """Where else the records may be, as a fix."""
+    first: Callable[[Sequence[str]], CellColumns] | None = None
+    complete: bool = False
+
+    def read_first(self, names: Sequence[str]) -> CellColumns:
+        """Returns the `names` columns of the first records, at least one if there are any."""
+        return (self.first or self.read)(names)
 
     @property
     def own(self) -> list[str]:
@@ -92,10 +98,14 @@ def attach_constants(table: CellTable, constants: Mapping[str, str]) -> CellTabl
             length = len(piece[own[0]])
             yield {name: piece[name] if name in piece else _repeat_text(added[name], length) for name in names}
 
+    def first(names: Sequence[str]) -> CellColumns:
+        columns = table.read_first([name for name in names if name not in added])
+        length = len(next(iter(columns.values()))) if columns else min(table.rows, 1)
+        return {name: columns[name] if name in columns else _repeat_text(added[name], length) for name in names}
+
     names = [*table.names, *added]
-    return replace(
-        table, names=names, read=read, pieces=pieces, inherited_columns=table.inherited_columns | frozenset(added)
-    )
+    inherited = table.inherited_columns | frozenset(added)
+    return replace(table, names=names, read=read, pieces=pieces, inherited_columns=inherited, first=first)
 
 
 def _repeat_text(text: str, rows: int) -> pa.StringArray:

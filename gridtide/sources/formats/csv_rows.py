@@ -348,7 +348,12 @@ def _build_table(entry: str, cells: _Cells, style: Csv, labels: Sequence[str]) -
     def place(row: int) -> str:
         return number_positions("line", rows.first_line)(row) if cells.one_line_each else number_positions("row")(row)
 
-    return CellTable(rows.names, cells.row_count, cells.read, cells.pieces, place, skipped=skipped)
+    return CellTable(
+        *(rows.names, cells.row_count, cells.read, cells.pieces, place),
+        skipped=skipped,
+        first=cells.read_first,
+        complete=not short_rows,
+    )
 
 
 def _repair_rows(entry: str, rows: _Rows, style: Csv) -> tuple[_Rows, list[tuple[int, int]]]:
@@ -453,6 +458,14 @@ class _Cells:
         )
         columns = {name: pa.concat_arrays([part[name] for part in parts]) for name in unread_names if parts}
         return {name: self.labels.get(name, columns.get(name, build_strings([]))) for name in names}
+
+    def read_first(self, names: Sequence[str]) -> CellColumns:
+        """Returns the `names` columns of the first rows."""
+        if not names or not self.one_line_each or self.repaired:
+            return self.read(names)
+        span = next(self._cut_spans(self.rows.begin, self.rows.end, CACHED_BYTES))
+        cells = self._read(self._view_span(span), names, NumberStyle(), [])
+        return {name: self._trim(cells[name]) for name in names}
 
     def pieces(self, names: Sequence[str], style: NumberStyle) -> Iterator[CellColumns]:
         """Yields the `names` columns, piece by piece: as numbers if a piece of a column has nothing else, or else as

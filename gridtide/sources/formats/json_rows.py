@@ -19,7 +19,7 @@ import pyarrow as pa
 from gridtide.entries.table_layout import NumberStyle, RecordLayout
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.observations.arrays import from_numpy
-from gridtide.sources.contract import BOM
+from gridtide.sources.contract import BOM, Skipped
 from gridtide.sources.formats.cells import (
     CellColumn,
     CellColumns,
@@ -41,6 +41,9 @@ LARGE_BODY = 1 << 20
 
 HEAD_BYTES = 1 << 16
 """The beginning of a body, which must hold its first record."""
+
+RECORDS_JUDGED = 1000
+"""How many records show what a column holds that is not read."""
 
 KEY_COLUMN = "key"
 """The column for the keys of an object that is keyed by time."""
@@ -274,6 +277,24 @@ def _list_record_paths(value: Any, path: str = "") -> Iterator[str]:
                 yield from _list_record_paths(inner, f"{path}.{key}" if path else key)
 
 
+RECORDS_BESIDE = "records in lists beside those that the entry reads: {}"
+"""Why the records of a list are not stored that `records` does not name."""
+
+
+def count_beside(document: Any, path: str) -> Iterator[Skipped]:
+    """Yields the counts of the objects in lists beside those at the dotted `path` of `document`, by the name of the
+    list; lists in the elements of lists do not count."""
+    node = document
+    for key in path.split(".") if path else ():
+        if not isinstance(node, dict):
+            return
+        for name, elements in node.items():
+            count = sum(isinstance(element, dict) for element in elements) if isinstance(elements, list) else 0
+            if name != key and count:
+                yield Skipped(RECORDS_BESIDE.format(name), count, json.dumps(elements[0])[:80], expected=True)
+        node = node.get(key)
+
+
 class _Nested(list[Any]):
     """Elements of a list that contain records, and the keys that lead from each element to its records."""
 
@@ -360,7 +381,13 @@ class _JsonReader:
             cells = dict(read_whole().read(unselected)) if unselected and read_whole else {}
             yield {name: cells[name] if name in cells else self._read_numbers(*columns[name]) for name in value_names}
 
-        return CellTable(names, row_count, read, pieces, number_positions("record"))
+        def first(column_names: Sequence[str]) -> CellColumns:
+            if read_whole and not columns.keys() >= set(column_names):
+                return read(column_names)
+            beginning = {name: columns[name][0][:RECORDS_JUDGED] for name in column_names}
+            return {name: self._write_texts(column, set(map(type, column))) for name, column in beginning.items()}
+
+        return CellTable(names, row_count, read, pieces, number_positions("record"), first=first, complete=True)
 
     def _read_numbers(self, column: Sequence[Any], kinds: Set[type]) -> CellColumn:
         """Returns the cells of a column as numbers, or as texts if they are not all finite numbers or nulls."""

@@ -25,13 +25,17 @@ SUREST = ("next", "cursor", "page", "offset")
 """Ways of paging, the most certain first."""
 
 BARE_COUNTS = frozenset({"count", "matched"})
-"""Names of fields that are the number of records if they are beside the list of them; a `total` may be a sum."""
+"""Names of fields that are the number of records if they are beside the list of them. A `total` may be a sum, unless
+the records are as many as pages usually have: a multiple of `PAGE_STEP`."""
 
-NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?next(_?(page|records|url|uri|link|href))*")
+PAGE_STEP = 5
+
+NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?_*next(_?(page|records|url|uri|link|href))*")
 """Names of fields with the address of the next page, such as `@odata.nextLink`."""
 
 MORE_FIELDS = re.compile(
-    r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more_?(data|records))"
+    r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more_?(data|records)"
+    r"|exceeded_?transfer_?limit)"
 )
 """Names of fields that are true if there are more records."""
 
@@ -99,8 +103,9 @@ def _list_following(
         page_number = int(_get_param(request, pages.page) or _get_first_number(pages))
         if page_number < last_page + _get_first_number(pages) - 1:
             yield set_param(request, pages.page, str(page_number + 1))
-    elif pages.offset is not None and total is not None:
-        if received < total and content.records:
+    elif pages.offset is not None and pages.limit is not None:
+        expects_more = content.records >= pages.limit[1] if total is None else received < total
+        if expects_more and content.records:
             yield set_param(request, pages.offset, str(received + (pages.first or 0)))
     elif pages.cursor is not None and pages.param is not None:
         cursor = _search(content.document, pages.cursor)
@@ -208,10 +213,9 @@ def _find_sign(
         if isinstance(field_value, dict) and isinstance(field_value.get("href"), str):
             return f'"{field_name}" names a next page', {"next": f"{field_path}.href"}
     if re.fullmatch(r"(?i)next_?(cursor|token|page_?token)|continuation_?token", field_name) and field_value:
-        return f'"{field_name}" names a next page', {
-            "cursor": field_path,
-            "param": re.sub(r"(?i)^next_?", "", field_name) or field_name,
-        }
+        parameter = re.sub(r"(?i)^next_?", "", field_name)
+        parameter = parameter[:1].lower() + parameter[1:] if field_name[:1].islower() else parameter
+        return f'"{field_name}" names a next page', {"cursor": field_path, "param": parameter}
     if field_name == "links" and isinstance(field_value, list):
         next_links = [
             link for link in field_value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")
@@ -225,7 +229,8 @@ def _find_sign(
     if PAGE_COUNTS.fullmatch(field_name) and int(field_value) > 1:
         return f'"{field_name}" says {field_value} pages', {"page": "page", "last": field_path}
     has_page_field = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != field_name)
-    is_beside_records = field_name.lower() in BARE_COUNTS and any(
+    is_bare_count = field_name.lower() in BARE_COUNTS or (field_name.lower() == "total" and records % PAGE_STEP == 0)
+    is_beside_records = is_bare_count and any(
         isinstance(neighbour, list) and len(neighbour) == records for neighbour in fields.values()
     )
     is_count = SURE_COUNTS.fullmatch(field_name) or (

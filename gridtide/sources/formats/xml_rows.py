@@ -207,7 +207,7 @@ def _read_points(entry: str, root: Element) -> CellTable:
         outer_cells = {
             name: text
             for name, text in outer_cells.items()
-            if not name.startswith("timeInterval.") and name != RESOLUTION
+            if not name.startswith(("timeInterval.", "Point.")) and name != RESOLUTION
         }
         curve = outer_cells.get("curveType", "A01")
         if curve in BREAKPOINTS:

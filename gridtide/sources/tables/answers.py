@@ -17,7 +17,14 @@ from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_alternatives
 from gridtide.sources.formats.csv_rows import read_csv
-from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
+from gridtide.sources.formats.json_rows import (
+    LARGE_BODY,
+    count_beside,
+    load_json,
+    read_json,
+    read_selected,
+    select_records,
+)
 from gridtide.sources.formats.paging import PageContent, request_next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
@@ -91,9 +98,11 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         if len(body) >= LARGE_BODY and (selected := _read_selected(entry, body)) is not None:
             return selected
         document = load_json(entry.name, body.decode("utf-8-sig"))
-        return read_json(
-            entry.name, document, entry.records or "", entry.layout, entry.csv.header, entry.numbers
-        ), document
+        path, header = entry.records or "", entry.csv.header
+        table = read_json(entry.name, document, path, entry.layout, header, entry.numbers)
+        if entry.product is None:  # whose preset knows the lists of its answers
+            table.skipped.extend(count_beside(document, path))
+        return table, document
     value_names = [
         column for column in (*entry.time, *entry.value) if not (entry.hours or entry.days) or column in entry.time
     ]

@@ -37,7 +37,7 @@ from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
 from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, add_parts, balance_records
-from gridtide.sources.tables.selection import choose_columns, find_unselected
+from gridtide.sources.tables.selection import choose_columns, count_unused, find_unselected, is_ignored
 from gridtide.sources.tables.series import (
     RowLabels,
     ValueColumn,
@@ -51,7 +51,7 @@ from gridtide.sources.tables.series import (
     refuse_other_style,
 )
 from gridtide.sources.tables.timing import Timing, read_timing
-from gridtide.sources.tables.wide import unfold_days, unfold_hours
+from gridtide.sources.tables.wide import list_wide_columns, unfold_days, unfold_hours
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -82,6 +82,9 @@ def read_observations(
     if not entry.time:
         entry = _set_time(entry, table)
     _check_time(entry, table)
+    wide_columns = list_wide_columns(entry, table)
+    if wide_columns:
+        skipped += count_unused(entry, table, {*label_columns(entry), *wide_columns})
     entry, table = unfold_days(*unfold_hours(entry, table, entry.time[0]))
     table = add_parts(entry, table, label_columns(entry), skipped)
     if entry.layout == "positions" and RESOLUTION in table.names and entry.interval_from is None:
@@ -229,7 +232,8 @@ class _TableReader:
         dropped: dict[str, np.ndarray] = {}
         if not repeats.has_regular_keys(series, timing, is_live):
             dropped = self._settle_repeats(series, timing, is_live, columns)
-        repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *self.entry.ignore])
+        ignored = [name for name in self.table.names if is_ignored(self.entry, name)]
+        repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *ignored])
         return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
     def _settle_repeats(

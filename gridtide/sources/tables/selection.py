@@ -1,15 +1,20 @@
-"""What an entry selects of a table: columns by alternative names, and records by their texts, places and times."""
+"""What an entry selects of a table: columns by alternative names, and records by their texts, places and times; and the
+columns that it does not use, whose cells are counted so that none is lost in silence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from gridtide.errors import FormatError
-from gridtide.sources.formats.cells import CellTable, factorize, find_spelling
+from gridtide.sources.contract import Skipped
+from gridtide.sources.formats.cells import CellColumn, CellColumns, CellTable, factorize, find_spelling
+from gridtide.sources.formats.numbers import TRUTH_WORDS, find_other_styles, read_numbers
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -109,3 +114,75 @@ def rename(names: Mapping[str, str], text: str, spell: Callable[[str], str]) -> 
         if star and len(text) >= len(pattern) - 1 and text.startswith(before) and text.endswith(behind):
             return name.replace("*", spell(text[len(before) : len(text) - len(behind)]))
     return spell(text)
+
+
+NO_SERIES = re.compile(
+    r"(?:^|[\W_])(?i:ids?|ptid|code|zip|lat|lon|lng|latitude|longitude|year|month|day|hour|index|version)$|[a-z]I[dD]$"
+)
+"""Names of columns whose numbers are ids, coordinates or parts of times."""
+
+NUMBERS_UNUSED = 'columns of numbers that neither "value" nor "ignore" names: {}'
+"""Why cells are not stored that may be values."""
+
+UNUSED = "columns that no key of the entry names: {}"
+"""Why cells are not stored that describe the values, or the whole answer."""
+
+
+def count_unused(entry: Entry, table: CellTable, used: Collection[str]) -> Iterator[Skipped]:
+    """Yields the counts of the cells in columns of `table` that are neither `used` nor named by `ignore`, by name.
+
+    Runs warn of columns that hold numbers which may be values; not of others, nor of those of a product, whose preset
+    names what it reads.
+    """
+    names = [name for name in table.names if name not in used and not is_ignored(entry, name)]
+    if not names or not table.rows:
+        return
+    beginning = {} if entry.product is not None else table.read_first(names)
+    may_be_values = [
+        name
+        for name in names
+        if name in beginning
+        and name not in table.inherited_columns
+        and not NO_SERIES.search(name)
+        and _holds_numbers(entry, beginning[name])
+    ]
+    remaining_names = [name for name in names if name not in may_be_values]
+    for columns, reason in ((may_be_values, NUMBERS_UNUSED), (remaining_names, UNUSED)):
+        count = _count_cells(table, columns)
+        if count:
+            example = _find_example(table, columns, beginning)
+            yield Skipped(reason.format(", ".join(columns)), count, example, expected=reason == UNUSED)
+
+
+def is_ignored(entry: Entry, name: str) -> bool:
+    """Whether the entry's `ignore` names the column, itself or by a pattern with `*`."""
+    patterns = [re.escape(pattern).replace(r"\*", ".*") for pattern in entry.ignore if "*" in pattern]
+    return name in entry.ignore or any(re.fullmatch(pattern, name, re.DOTALL) for pattern in patterns)
+
+
+def _holds_numbers(entry: Entry, column: CellColumn) -> bool:
+    """Whether the first cells of a column (rows,) hold more numbers, in whatever style, than other texts; true and
+    false are texts."""
+    if pa.types.is_floating(column.type):
+        return True
+    codes, texts = factorize(column)
+    is_word = np.array([(text or "").strip().lower() in TRUTH_WORDS for text in texts], bool)[codes]
+    in_other_style = np.array([bool(text and find_other_styles({text}, entry.numbers)) for text in texts], bool)[codes]
+    cells = read_numbers(column, entry.numbers)
+    numbers = (~np.isnan(cells.values) & ~cells.unread & ~is_word) | (cells.unread & in_other_style)
+    return int(numbers.sum()) > int(((cells.unread & ~in_other_style) | is_word).sum())
+
+
+def _count_cells(table: CellTable, names: Collection[str]) -> int:
+    if table.complete or not names:
+        return table.rows * len(names)
+    return sum(len(column) - column.null_count for column in table.read(list(names)).values())
+
+
+def _find_example(table: CellTable, names: Iterable[str], beginning: CellColumns) -> str:
+    """Returns the first cell with content, with its position; the position alone if there is none."""
+    for name in (name for name in names if name in beginning):
+        for row, text in enumerate(beginning[name].to_pylist()):
+            if text is not None and str(text).strip():
+                return f"{table.place(row)}, {name}: {str(text)!r:.60}"
+    return table.place(0)

@@ -18,17 +18,18 @@ from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorize
 from gridtide.sources.formats.clocks import guess_day_format
 from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, find_other_styles, looks_numeric, read_numbers
-from gridtide.sources.tables.selection import refuse_absent_locations, rename, rename_location
+from gridtide.sources.tables.selection import (
+    NO_SERIES,
+    count_unused,
+    is_ignored,
+    refuse_absent_locations,
+    rename,
+    rename_location,
+)
 from gridtide.variables import snake_case
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
-
-
-NO_SERIES = re.compile(
-    r"(?:^|[\W_])(?i:ids?|ptid|code|zip|lat|lon|lng|latitude|longitude|year|month|day|hour|index|version)$|[a-z]I[dD]$"
-)
-"""Names of columns whose numbers are ids, coordinates or parts of times."""
 
 
 NO_NUMBERS = "column {} is not a column of numbers"
@@ -82,6 +83,10 @@ def choose_value_columns(
         selected = _find_numeric_columns(entry, table, set(used), skipped)
     columns = [_name_value_column(entry, column) for column in selected]
     _refuse_collisions(entry, columns)
+    refuse_unclear_marks(entry, table, selected, used)
+    if entry.hours is None and entry.days is None:  # whose columns are counted as they are in the answer
+        counted = [name for item in skipped for name in table.names if item.reason == NO_NUMBERS.format(name)]
+        skipped += count_unused(entry, table, {*used, *selected, *counted})
     return _select_locations(entry, columns, table.rows, skipped)
 
 
@@ -198,7 +203,7 @@ def _split_words(name: str) -> list[str]:
 
 def _find_numeric_columns(entry: Entry, table: CellTable, used: set[str], skipped: list[Skipped]) -> list[str]:
     """Returns the only column of numbers, or, with `melt`, all of those that its patterns match."""
-    columns = [column for column in table.own if column not in used]
+    columns = [column for column in table.own if column not in used and not is_ignored(entry, column)]
     if entry.melt is not None:
         columns = [name for name in columns if _is_melted(name, entry.melt.columns)]
     judgements = _judge(entry, table, columns, CELLS_IN_ONE)
@@ -226,7 +231,7 @@ def _find_numeric_columns(entry: Entry, table: CellTable, used: set[str], skippe
     skipped += [
         Skipped(
             NO_NUMBERS.format(column),
-            judgement.texts + judgement.numbers,
+            judgement.cells,
             f"{judgement.place}: {judgement.example[:60]!r}",
             expected=not judgement.numbers,
         )
@@ -266,8 +271,10 @@ def _describe_choice(numeric: Sequence[str]) -> str:
 
 @dataclass
 class _Judgement:
-    """The content of a column: the number of numbers and of other texts, and the first of those with its position."""
+    """The content of a column: the number of its cells, of numbers and of other texts, and the first of those with its
+    position."""
 
+    cells: int = 0
     numbers: int = 0
     texts: int = 0
     example: str = ""
@@ -284,6 +291,7 @@ def _judge(
     for piece in table.pieces(columns, entry.numbers):
         for column, cells in piece.items():
             judgement = judgements[column]
+            judgement.cells += len(cells) - cells.null_count
             numbers_read = read_numbers(cells, entry.numbers)
             is_word = _find_words(cells) if judgement.numbers == 0 else None
             numbers = ~np.isnan(numbers_read.values) & ~numbers_read.unread
@@ -331,6 +339,41 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
         f"in {table.place(row)}",
         f"Add {' or '.join(keys)}",
     )
+
+
+def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str], used: Iterable[str]) -> None:
+    """Raises if all decimals of one of `columns` may as well be thousands, and another column shows that the table
+    writes decimals with the other mark: 1.204 beside 85,12. An entry with `thousands` says what its marks are, and so
+    does a preset."""
+    if entry.numbers.thousands is not None or entry.product is not None:
+        return
+    mark = entry.numbers.decimal
+    other_mark = {".": ",", ",": "."}.get(mark, mark)
+    other_names = [name for name in table.own if name not in {*used, *columns} and not is_ignored(entry, name)]
+    beginning = table.read_first([*other_names, *columns])
+    decimals = re.compile(rf"[+-]?\d+{re.escape(other_mark)}(?:\d{{1,2}}|\d{{4,}})")
+    witness = next(((name, text) for name in other_names if (text := _find_match(beginning[name], decimals))), None)
+    if witness is None:
+        return
+    groups = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+")
+    for name in columns:
+        texts = [text for text in factorize(table.read([name])[name])[1] if text and mark in text]
+        if texts and all(groups.fullmatch(text.strip()) for text in texts):
+            marks = f'"decimal": {json.dumps(other_mark)}, "thousands": {json.dumps(mark)}'
+            ignored = json.dumps([*entry.ignore, witness[0]], ensure_ascii=False)
+            raise FormatError(
+                entry.name,
+                f"value: {name} holds {texts[0]!r:.40}, which is a number of thousands or has decimals; {witness[0]} "
+                f"holds {witness[1]!r:.40}",
+                f'If they are thousands, add {marks}; or, if they are decimals, "ignore": {ignored}',
+            )
+
+
+def _find_match(column: CellColumn, pattern: re.Pattern[str]) -> str:
+    """Returns the first distinct text of `column` (rows,) that is of `pattern`, empty if there is none."""
+    if pa.types.is_floating(column.type):
+        return ""
+    return next((text for text in factorize(column)[1] if text and pattern.fullmatch(text.strip())), "")
 
 
 def read_locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:

@@ -255,8 +255,8 @@ class _Reader:
             valued = self.valued()
             for day, length in changed_days:
                 is_of_day = (labels.moments == day) & ~labels.blank
-                hours = set(numbers[is_of_day & valued].tolist())
-                if hours == set(range(1, length // HOUR_LENGTH + 1)):
+                consecutive = set(range(1, length // HOUR_LENGTH + 1))
+                if consecutive in (set(numbers[is_of_day & valued].tolist()), set(numbers[is_of_day].tolist())):
                     is_elapsed_day |= is_of_day
         return is_elapsed_day
 
@@ -266,6 +266,7 @@ class _Reader:
         numbers, second, blank = self._resolve_repeated(labels, numbers)
         moments = labels.moments.copy()
         is_utc = labels.is_utc | elapsed
+        last_start = DAY_LENGTH // self.length - (0 if self.entry.label == "instant" else 1)  # 24 is the next midnight
         for day in np.unique(labels.moments[~blank]):
             is_of_day = (labels.moments == day) & ~blank
             begin, length = clocks.measure_day(int(day), self.zone)
@@ -275,7 +276,7 @@ class _Reader:
             on_clock = is_of_day & ~elapsed
             moments[on_clock] += (numbers[on_clock] - number_offset) * self.length
             is_beyond = (is_elapsed & (numbers - first_number >= length // self.length)) | (
-                on_clock & (numbers - number_offset > DAY_LENGTH // self.length)
+                on_clock & (numbers - number_offset > last_start)
             )
             is_beyond |= is_of_day & (numbers < (first_number if elapsed[is_of_day].all() else number_offset))
             if is_beyond.any():
@@ -315,6 +316,12 @@ class _Reader:
             fix = 'Add "interval", such as "PT15M", and "label": "end" (hours 1 to 24) or "start" (0 to 23)'
             raise LabelError(0, f"{self.columns[-2]} holds numbers of hours", fix)
         number_offset = 1 if self.entry.label == "end" else 0
+        is_beyond = (hours < number_offset) | (hours - number_offset > 23)
+        is_beyond |= (parts < 1) | (parts > HOUR_LENGTH // self.length)
+        rows = np.flatnonzero(is_beyond & ~labels.blank)
+        if len(rows):
+            numbers = f"interval {parts[rows[0]]} of hour {hours[rows[0]]}"
+            raise LabelError(int(rows[0]), f"the day has no {numbers}", 'Correct "interval", "label" or "timezone"')
         moments = labels.moments + (hours - number_offset) * HOUR_LENGTH + (parts - 1) * self.length
         return _Labels(moments, labels.is_utc, labels.second, labels.of_day, labels.blank, parts)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,6 +29,12 @@ DAY_COLUMN_OF_TABLE = "day of the column"
 
 HOUR_COLUMN = "hour of the column"
 """The column that tells from which column of the wide table a record comes."""
+
+
+def list_wide_columns(entry: Entry, table: CellTable) -> list[str]:
+    """Returns the columns of `table` that are hours or days; empty if the entry has none. Raises `FormatError` if they
+    are not there."""
+    return [*_columns_of_hours(entry, table), *_columns_of_days(entry, table)]
 
 
 def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, CellTable]:
@@ -71,12 +79,7 @@ def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
     """
     if entry.days is None:
         return entry, table
-    days = {name: day for name in table.own if (day := read_day(name, entry.days)) is not None}
-    if not days:
-        happened = (
-            f'days: no column is called by a day such as "{entry.days}"; the columns are: {", ".join(table.names)}'
-        )
-        raise FormatError(entry.name, happened, 'Correct "days"')
+    days = _columns_of_days(entry, table)
     value_name = next(iter(entry.value), VALUE)
     cells = table.read(table.names)
     values = pa.concat_arrays([cells[name].cast(pa.string()) for name in days])
@@ -93,6 +96,19 @@ def unfold_days(entry: Entry, table: CellTable) -> tuple[Entry, CellTable]:
     )
     series = entry.value or {value_name: SeriesNames()}
     return msgspec.structs.replace(entry, time=(DAY_COLUMN_OF_TABLE, *entry.time), value=series), unfolded
+
+
+def _columns_of_days(entry: Entry, table: CellTable) -> dict[str, str]:
+    """Returns the columns of days in their order, each with its day as ISO 8601."""
+    if entry.days is None:
+        return {}
+    days = {name: day for name in table.own if (day := read_day(name, entry.days)) is not None}
+    if not days:
+        happened = (
+            f'days: no column is called by a day such as "{entry.days}"; the columns are: {", ".join(table.names)}'
+        )
+        raise FormatError(entry.name, happened, 'Correct "days"')
+    return days
 
 
 def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int | str]:
@@ -116,6 +132,27 @@ def _columns_of_hours(entry: Entry, table: CellTable) -> dict[str, int | str]:
     if len(hour_by_column) < 2:
         happened = f'hours: no columns are called "{hours_setting.columns}"; the columns are: {", ".join(table.names)}'
         raise FormatError(entry.name, happened, 'Correct "hours"')
+    _refuse_other_label(entry, table, hour_by_column)
     if hours_setting.repeated is not None and hours_setting.repeated in table.names:
         hour_by_column[hours_setting.repeated] = REPEATED_HOUR
     return hour_by_column
+
+
+def _refuse_other_label(entry: Entry, table: CellTable, hours: Mapping[str, int | str]) -> None:
+    """Raises if the numbers of the columns of `hours` show that they are called by the other end of their intervals:
+    0 to 23 by the start, 1 to 24 by the end."""
+    setting = entry.hours
+    if setting is None or "{minute" in setting.columns:
+        return
+    numbers = set(hours.values())
+    zero = setting.columns.format(hour=0)
+    last = timedelta(days=1) // (entry.interval or timedelta(hours=1))
+    label = "start" if zero in table.names and setting.label == "end" else ""
+    label = "end" if setting.label == "start" and last in numbers and 0 not in numbers else label
+    if label:
+        column = zero if label == "start" else setting.columns.format(hour=last)
+        changed = {"columns": setting.columns, "label": label} | (
+            {"repeated": setting.repeated} if setting.repeated else {}
+        )
+        happened = f"hours: the columns are called by the {label} of their hours, as there is {column}"
+        raise FormatError(entry.name, happened, f'Add "hours": {json.dumps(changed, ensure_ascii=False)}')

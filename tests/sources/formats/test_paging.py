@@ -18,7 +18,7 @@ def read(fields: dict[str, Any], **keys: Any) -> Page:
     """The page with two records and these fields beside them."""
     api = {"name": "load", "url": "https://grid.example/load", "output_folder": "load", "source": "generic"}
     entry = parse({"apis": [api | {"records": "data", "time": "time", "value": "mw"} | keys]}).apis[0]
-    body = msgspec.json.encode({"data": RECORDS, **fields})
+    body = msgspec.json.encode({"data": RECORDS, **fields})  # `fields` may have other records
     return generic.parse_response(entry, Request(entry.url), Response(body, datetime(2026, 2, 1, tzinfo=UTC)))
 
 
@@ -31,6 +31,9 @@ def read(fields: dict[str, Any], **keys: Any) -> Page:
         ({"hasMore": True}, '"offset": "offset", "limit": \\["limit", 2\\]'),
         ({"meta": {"has_next_page": "true"}}, '"offset": "offset"'),
         ({"isTruncated": True}, '"offset": "offset"'),
+        ({"exceededTransferLimit": True}, '"offset": "offset"'),
+        ({"d": {"__next": "https://grid.example/load?$skiptoken=2"}}, '"next": "d.__next"'),
+        ({"nextPageToken": "a2"}, '"cursor": "nextPageToken", "param": "pageToken"'),
         ({"count": 500}, '"total": "count"'),
         ({"matched": "3"}, '"total": "matched"'),
     ],
@@ -40,6 +43,25 @@ def test_an_answer_that_says_that_there_is_more_is_incomplete(fields: dict[str, 
     with pytest.raises(IncompleteError, match=f"is one page of several: .*{fix}"):
         read(fields)
     assert read(fields, pages={"single": True}).observations.num_rows == 2
+
+
+@pytest.mark.parametrize(("records", "is_page"), [(2, False), (5, True), (24, False), (100, True)])
+def test_a_total_beside_as_many_records_as_pages_have_is_their_number(records: int, is_page: bool) -> None:
+    """Beside another number of records it may be a sum."""
+    rows = [{"time": 1768003200 + 3600 * hour, "mw": hour} for hour in range(records)]
+    if not is_page:
+        assert read({"data": rows, "total": 26_723}).observations.num_rows == records
+        return
+    with pytest.raises(IncompleteError, match='"total": "total"'):
+        read({"data": rows, "total": 26_723})
+
+
+def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
+    """A page that is full has a next one, which begins behind it."""
+    pages = {"offset": "skip", "limit": ["take", 2]}
+    [following] = read({"hasMore": True}, pages=pages).following
+    assert dict(following.params)["skip"] == "2"
+    assert read({"data": RECORDS[:1]}, pages=pages).following == ()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gridtide.errors import ConfigurationError, FormatError
-from tests.support.presets import entry_of, read_product, recording, requests_of, stored_of
+from tests.support.presets import entry_of, read_product, recording, requests_of, stored_of, used_skipped
 
 FRANCE = {"locations": ["FR"]}
 SERIES = """<TimeSeries>{labels}<curveType>{curve}</curveType><Period>
@@ -117,7 +117,7 @@ def test_a_second_auction_is_counted_and_not_stored() -> None:
     )
     page = read_product("entsoe", "price_day_ahead", both, **FRANCE)
     assert [row["value"] for row in page.observations.to_pylist()] == [1]
-    assert [(item.count, item.expected) for item in page.skipped] == [(1, True)]
+    assert [(item.count, item.expected) for item in used_skipped(page)] == [(1, True)]
 
 
 def test_generation_and_consumption_of_a_type_are_two_variables() -> None:
@@ -145,7 +145,7 @@ def test_generation_and_consumption_of_a_type_are_two_variables() -> None:
 def test_no_data_under_200_is_an_answer_without_rows() -> None:
     """The acknowledgement with the reason 999 is neither an error nor a row."""
     page = read_product("entsoe", "load", recording("entsoe/load_FR_2050_no_data.xml"), **FRANCE)
-    assert (page.observations.num_rows, list(page.skipped)) == (0, [])
+    assert (page.observations.num_rows, used_skipped(page)) == (0, [])
 
 
 def test_zones_are_requested_one_by_one_under_their_codes() -> None:

@@ -7,7 +7,7 @@ import zipfile
 from datetime import UTC, datetime
 
 from gridtide.periods import Period
-from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of
+from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of, used_skipped
 
 HEADER = (
     '"Time Stamp","Name","PTID","LBMP ($/MWHr)","Marginal Cost Losses ($/MWHr)","Marginal Cost Congestion ($/MWHr)"\n'
@@ -87,7 +87,8 @@ def test_dispatch_that_is_still_to_come_is_no_price() -> None:
     retrieved = datetime(2026, 1, 10, 5, 11, tzinfo=UTC)
     page = read_product("nyiso", "lmp_five_minute", body, retrieved=retrieved)
     assert [row["value"] for row in page_of(page, "lmp_five_minute")] == [1, 2]
-    assert [(item.reason, item.count) for item in page.skipped] == [("records of intervals that are not over yet", 3)]
+    reasons = [(item.reason, item.count) for item in used_skipped(page)]
+    assert reasons == [("records of intervals that are not over yet", 3)]
 
 
 def test_a_forecast_has_the_name_of_its_zone_everywhere_and_a_time_of_publication() -> None:
@@ -161,7 +162,7 @@ def test_names_of_places_narrow_what_is_stored() -> None:
     )
     page = read_product("nyiso", "lmp_day_ahead", body, locations=["WEST"])
     assert {row["location"] for row in page.observations.to_pylist()} == {"WEST"}
-    assert [(item.count, item.expected) for item in page.skipped] == [(3, True)]
+    assert [(item.count, item.expected) for item in used_skipped(page)] == [(3, True)]
     assert entry_of("nyiso", "lmp_day_ahead", locations=["WEST"]).locations == ("WEST",)
 
 
@@ -173,7 +174,7 @@ def test_names_of_places_narrow_a_wide_table_too() -> None:
         ("HUD VL", 881),
         ("HUD VL", 846),
     ]
-    assert [(item.count, item.expected) for item in page.skipped] == [(2, True)]
+    assert [(item.count, item.expected) for item in used_skipped(page)] == [(2, True)]
 
 
 def test_recorded_prices_have_one_energy_an_hour_in_all_zones() -> None:
@@ -197,4 +198,4 @@ def test_recordings_are_read_whole() -> None:
     }
     for (product, path), count in counts.items():
         page = read_product("nyiso", product, recording(f"nyiso/{path}"))
-        assert (page.observations.num_rows, list(page.skipped)) == (count, [])
+        assert (page.observations.num_rows, used_skipped(page)) == (count, [])

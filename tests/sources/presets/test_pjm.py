@@ -14,7 +14,7 @@ from gridtide.periods import Period
 from gridtide.sources.contract import Request
 from gridtide.sources.registry import split_into_chunks
 from gridtide.sources.tables.components import INCONSISTENT
-from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of
+from tests.support.presets import entry_of, page_of, read_product, recording, requests_of, stored_of, used_skipped
 
 HUB = {"locations": ["51288"]}
 
@@ -103,7 +103,7 @@ def test_superseded_versions_are_counted_and_not_stored() -> None:
     for items in ([old, new], [new, old]):
         page = read_product("pjm", "lmp_day_ahead", envelope(items), **HUB)
         assert [row["value"] for row in page_of(page, "lmp_day_ahead")] == [25.0]
-        assert [(item.reason, item.count) for item in page.skipped] == [
+        assert [(item.reason, item.count) for item in used_skipped(page)] == [
             ("records with another row_is_current than true or 1", 4)
         ]
 
@@ -122,7 +122,7 @@ def test_components_that_do_not_add_up_are_counted() -> None:
     items = [price("2026-11-01T05:00:00", 20.0), price("2026-11-01T06:00:00", 20.0, energy=10.0)]
     page = read_product("pjm", "lmp_day_ahead", envelope(items), **HUB)
     assert page.observations.num_rows == 4
-    assert [(item.reason, item.count, item.example) for item in page.skipped] == [
+    assert [(item.reason, item.count, item.example) for item in used_skipped(page)] == [
         (INCONSISTENT, 4, "record 2: 20 is not 10 + 2 + 1")
     ]
 
@@ -142,7 +142,7 @@ def test_an_archived_answer_is_narrowed_here() -> None:
     other = price("2026-11-01T05:00:00", 9.0) | {"pnode_id": 1}
     page = read_product("pjm", "lmp_day_ahead", envelope([price("2026-11-01T05:00:00", 20.0), other]), **HUB)
     assert {row["location"] for row in page.observations.to_pylist()} == {"51288"}
-    assert sum(item.count for item in page.skipped) == 4
+    assert sum(item.count for item in used_skipped(page)) == 4
 
 
 def test_exports_of_the_page_are_read_in_utc_or_by_the_order_of_rows() -> None:
@@ -165,11 +165,11 @@ def test_exports_of_the_page_are_read_in_utc_or_by_the_order_of_rows() -> None:
 def test_recordings_are_read_whole() -> None:
     """Generation and the seven days of the load forecast, with one vintage."""
     page = read_product("pjm", "generation", recording("pjm/gen_by_fuel.json"))
-    assert (page.observations.num_rows, list(page.skipped)) == (220, [])
+    assert (page.observations.num_rows, used_skipped(page)) == (220, [])
     assert stored_of(page)["2025-02-09T00:00Z", "PJM", "generation_natural_gas"] == 47280
     body = recording("pjm/load_frcstd_7_day_2025-03-19.json")
     page = read_product("pjm", "load_forecast_latest", body)
-    assert (page.observations.num_rows, list(page.skipped)) == (len(json.loads(body)), [])
+    assert (page.observations.num_rows, used_skipped(page)) == (len(json.loads(body)), [])
     assert {row["published_at"] for row in page.observations.to_pylist()} == {
         datetime(2025, 3, 19, 9, 17, 53, tzinfo=UTC)
     }

@@ -1,0 +1,185 @@
+"""Columns that no key names are counted by name, and marks of numbers that cannot be decided are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from gridtide.collect.checks import settle_page
+from gridtide.config.loading import parse
+from gridtide.errors import FormatError
+from gridtide.sources import generic
+from gridtide.sources.contract import Page, Request, Response
+from gridtide.sources.formats import csv_rows
+from tests.sources.test_proposed_fixes import proposed_keys
+
+TABLE = {"name": "table", "url": "https://grid.example/table", "output_folder": "table"}
+TIMES = ("2026-01-10T00:00Z", "2026-01-10T01:00Z")
+
+
+def read(body: str, **keys: Any) -> Page:
+    """The page of `body`, read with `keys`."""
+    entry = parse({"apis": [TABLE | keys]}).apis[0]
+    return generic.parse_response(entry, Request(entry.url), Response(body.encode(), datetime(2026, 2, 1, tzinfo=UTC)))
+
+
+def counts(page: Page) -> list[tuple[str, int, bool]]:
+    """The columns that the page counts as not named, with their cells and whether a run warns of them."""
+    return [(item.reason.partition(": ")[2], item.count, not item.expected) for item in page.skipped]
+
+
+CSV = f"""t,load,losses,PTID,note
+{TIMES[0]},1,5,61757,x
+{TIMES[1]},2,,61757,x
+"""
+JSON = f"""{{"operator": "A", "rows": [{{"t": "{TIMES[0]}", "load": 1, "losses": 5, "PTID": 7, "note": "x"}},
+{{"t": "{TIMES[1]}", "load": 2, "losses": null, "PTID": 7, "note": "x"}}]}}"""
+XML = f"""<a><row t="{TIMES[0]}" PTID="7"><load>1</load><losses>5</losses><note>x</note></row>
+<row t="{TIMES[1]}" PTID="7"><load>2</load><losses/><note>x</note></row></a>"""
+
+
+@pytest.mark.parametrize(
+    ("body", "records", "others"),
+    [(CSV, None, "PTID, note"), (JSON, "rows", "PTID, note, operator"), (XML, "row", "PTID, note")],
+)
+def test_columns_that_no_key_names_are_counted_by_name(body: str, records: str | None, others: str) -> None:
+    """Runs warn of numbers that may be values; ids, texts and what stands around the records are only recorded."""
+    page = read(body, time="t", value="load", records=records)
+    numbers, described = sorted(counts(page), key=lambda item: not item[2])
+    assert numbers == ("losses", 2, True)
+    assert (sorted(described[0].split(", ")), described[1:]) == (
+        sorted(others.split(", ")),
+        (2 * (others.count(",") + 1), False),
+    )
+    assert "losses: '5'" in next(item.example for item in page.skipped if not item.expected)
+    assert counts(read(body, time="t", value="load", records=records, ignore=["loss*", "PTID", "*o*"])) == []
+
+
+def test_columns_of_a_large_table_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their cells are counted without being read: each row of a CSV has all of them."""
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(csv_rows, "CACHED_BYTES", 500)
+    rows = "".join(f"{hour},{hour},{hour + 0.5},x\n" for hour in range(1767225600, 1767225600 + 3600 * 300, 3600))
+    page = read(f"t,load,losses,note\n{rows}", time="t", value="load")
+    assert counts(page) == [("losses", 300, True), ("note", 300, False)]
+
+
+def test_melted_columns_leave_the_others_counted() -> None:
+    """Columns that no pattern of `melt` matches, and those without any content, are counted."""
+    body = f"t,Zone A,Zone B,Total,Zone C\n{TIMES[0]},1,2,3,\n"
+    page = read(body, time="t", melt=["Zone *"])
+    assert counts(page) == [("Total", 1, True), ("Zone C", 1, False)]
+
+
+MARKS = [
+    (f"t;load;price\n{TIMES[0]};1.204;85,12\n{TIMES[1]};998;79,3\n", {"value": "load"}, [1204.0, 998.0]),
+    (
+        f"t;load;price\n{TIMES[0]};1,204;85.12\n{TIMES[1]};998;79.3\n",
+        {"value": "load", "decimal": ","},
+        [1204.0, 998.0],
+    ),
+    (f"t;load;price\n{TIMES[0]};1.204;85,12\n", {"value": ["load", "price"], "decimal": ","}, [1204.0, 85.12]),
+    (f"t;a;b\n{TIMES[0]};1.204;85,12\n", {"melt": "a"}, [1204.0]),
+]
+
+
+@pytest.mark.parametrize(("body", "keys", "values"), MARKS)
+def test_thousands_or_decimals_are_not_guessed(body: str, keys: dict[str, Any], values: list[float]) -> None:
+    """1.204 beside 85,12 is refused, and the keys of the message read it as thousands."""
+    with pytest.raises(FormatError, match="thousands") as error:
+        read(body, **keys)
+    table = read(body, **{**keys, **proposed_keys(error.value.fix)}).observations
+    assert table["value"].to_pylist() == values
+
+
+def test_decimals_are_read_where_the_other_column_is_ignored() -> None:
+    """The message proposes that too; and numbers that cannot be thousands are read without a question."""
+    body, keys, _ = MARKS[0]
+    assert read(body, **keys, ignore=["price"]).observations["value"].to_pylist() == [1.204, 998.0]
+    assert read(body.replace("1.204", "1.2045"), **keys).observations["value"].to_pylist() == [1.2045, 998.0]
+    assert read(body.replace("1.204", "0.204"), **keys).observations["value"].to_pylist() == [0.204, 998.0]
+
+
+def number_hours(hours: Sequence[int], day: str = "2026-01-10") -> str:
+    """A CSV with a row for each number of an hour."""
+    return "day,hour,v\n" + "".join(f"{day},{hour},{hour}\n" for hour in hours)
+
+
+@pytest.mark.parametrize(
+    ("hours", "label", "day"),
+    [
+        (range(1, 26), "end", "2026-01-10"),
+        (range(26), "start", "2026-01-10"),
+        (range(1, 25), "start", "2026-01-10"),
+        (range(24), "end", "2026-01-10"),
+        (range(1, 27), "end", "2026-11-01"),
+    ],
+)
+def test_an_hour_that_the_day_does_not_have_is_no_hour_of_the_next_day(
+    hours: Sequence[int], label: str, day: str
+) -> None:
+    """The 25th hour of a day of 24, and numbers that do not fit the label, are refused."""
+    keys = {"time": ["day", "hour"], "interval": "PT1H", "value": "v", "timezone": "America/New_York"}
+    with pytest.raises(FormatError, match="the day has no interval"):
+        read(number_hours(hours, day), label=label, **keys)
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-11-01", 25), ("2026-03-08", 23)])
+def test_hours_numbered_through_may_be_empty(day: str, hours: int) -> None:
+    """An hour without a value does not move the others of a day of 23 or 25 hours."""
+    keys = {"time": ["day", "hour"], "interval": "PT1H", "timezone": "America/New_York", "label": "end"}
+    whole = read(number_hours(range(1, hours + 1), day), value="v", **keys).observations
+    body = number_hours(range(1, hours + 1), day).replace(f"{day},3,3\n", f"{day},3,\n")
+    table = read(body, value="v", **keys).observations
+    assert table["interval_start"] == whole["interval_start"]
+    assert table["value"].to_pylist() == [None if hour == 3 else hour for hour in range(1, hours + 1)]
+
+
+@pytest.mark.parametrize(("numbers", "label"), [(range(24), "end"), (range(1, 25), "start")])
+def test_columns_of_hours_that_contradict_their_label_are_refused(numbers: Sequence[int], label: str) -> None:
+    """H00 is no end of an hour, and H24 no start; the message proposes the other label."""
+    body = f"day,{','.join(f'H{number:02}' for number in numbers)}\n2026-01-10,{','.join(map(str, numbers))}\n"
+    hours = {"columns": "H{hour:02}", "label": label}
+    with pytest.raises(FormatError, match="the columns are called by the") as error:
+        read(body, time="day", hours=hours)
+    table = read(body, time="day", **proposed_keys(error.value.fix)).observations
+    assert table["value"].to_pylist() == list(numbers)
+    assert table["interval_start"][0].as_py() == datetime(2026, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("hour", "part"), [(25, 1), (0, 1), (1, 5), (1, 0)])
+def test_parts_of_hours_are_of_the_day(hour: int, part: int) -> None:
+    """A fifth quarter of an hour is not the first of the next one."""
+    body = f"day,hour,part,v\n2026-01-10,1,1,7\n2026-01-10,{hour},{part},8\n"
+    with pytest.raises(FormatError, match=f"the day has no interval {part} of hour {hour}"):
+        read(body, time=["day", "hour", "part"], label="end", interval="PT15M", value="v")
+
+
+def test_lists_beside_the_records_are_counted() -> None:
+    """The objects of another list are recorded by its name; a list of names is no list of records."""
+    rows = [{"t": time, "v": 1} for time in TIMES]
+    body = json.dumps({"answer": {"actual": rows, "forecast": rows[:1], "names": ["t", "v"]}, "notes": []})
+    page = read(body, records="answer.actual", time="t", value="v")
+    assert [(item.reason, item.count, item.expected) for item in page.skipped] == [
+        ("records in lists beside those that the entry reads: forecast", 1, True)
+    ]
+
+
+def test_utf_16_without_a_mark_is_read() -> None:
+    """Every other byte of its letters is zero, whichever comes first."""
+    for encoding in ("utf-16-le", "utf-16-be"):
+        entry = parse({"apis": [{**TABLE, "value": "load", "ignore": ["*"]}]}).apis[0]
+        response = Response(CSV.encode(encoding), datetime(2026, 2, 1, tzinfo=UTC))
+        page = generic.parse_response(entry, Request(entry.url), response)
+        assert page.observations["value"].to_pylist() == [1.0, 2.0]
+
+
+def test_a_null_and_a_value_are_named_as_different_values() -> None:
+    """The example of a conflict shows both."""
+    page = read(f"t,v\n{TIMES[0]},\n{TIMES[0]},5\n", value="v")
+    settled = settle_page(page, parse({"apis": [TABLE]}).apis[0], Request(TABLE["url"]), None)
+    assert [item.example.partition(" with ")[2] for item in settled.skipped] == ["5.0 and no value"]
