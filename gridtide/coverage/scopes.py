@@ -19,13 +19,16 @@ from typing import Protocol
 from gridtide.coverage.answered import find_answered_period
 from gridtide.entries.entry import TABULAR, Entry
 from gridtide.entries.scope import Scope, parse_scope
-from gridtide.lake import File
+from gridtide.lake import File, Metadata
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing, union
 from gridtide.sources.registry import find_entry_scope, narrow_entry
 
 NOT_NOTED = "do not say what was asked, and the entry is not as it was then"
 """Why it is unknown what a file of an older version answers."""
+
+TOO_FEW_ROWS = "have fewer rows than intervals of the length that the entry has now, and do not say what was asked"
+"""Why a file of an older version may have been asked for longer intervals."""
 
 READ_DIFFERENTLY = "were read with other settings than the entry has now, such as the time zone or the unit"
 
@@ -109,10 +112,17 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
             file_scope = parse_scope(text)
             understood[text] = (file_scope, _find_doubt(entry_scope, file_scope)) if file_scope else (entry_scope, "")
         scope, doubt = understood[text]
-        if content and content.fingerprint != fingerprint and not parse_scope(text):
-            doubt = NOT_NOTED
+        if content and not parse_scope(text):
+            doubt = NOT_NOTED if content.fingerprint != fingerprint else _find_longer_intervals(entry, period, content)
         answers.append(FileAnswer(file.path, file.stamp, period, scope, doubt))
     return answers
+
+
+def _find_longer_intervals(entry: Entry, period: Period, content: Metadata) -> str:
+    """Returns why a file with this `content`, whose version did not note the length of its intervals, may not answer
+    `period` in those of `entry`: it has rows for less than half of them, even if all are of one series."""
+    intervals = (period.end - period.start) / entry.resolution
+    return TOO_FEW_ROWS if 0 < 2 * content.rows < intervals else ""
 
 
 def _find_doubt(entry_scope: Scope, scope: Scope) -> str:

@@ -18,6 +18,7 @@ from gridtide.coverage.plan import plan_chunks
 from gridtide.coverage.scopes import (
     NOT_NOTED,
     READ_DIFFERENTLY,
+    TOO_FEW_ROWS,
     FileAnswer,
     Part,
     describe_scopes,
@@ -144,6 +145,17 @@ def test_where_it_cannot_be_told_what_was_asked_that_is_said() -> None:
     assert doubts_of(zoned, metadata(before, scope)) == [READ_DIFFERENTLY]
     assert doubts_of(limited, metadata(before, scope)) == ["were asked with other parameters (limit)"]
     assert doubts_of(before, metadata(before, scope)) == []
+
+
+def test_a_finer_resolution_is_noticed_in_files_that_do_not_note_theirs() -> None:
+    """A file of an older version with fewer rows than half of the intervals was asked for longer ones; an empty file
+    tells nothing."""
+    hourly = entry_of(resolution="PT1H")
+    finer = entry_of(resolution="PT5M")
+    assert finer.fingerprint == hourly.fingerprint
+    content = metadata(hourly, "")
+    for rows, entry, reasons in ((12, hourly, []), (12, finer, [TOO_FEW_ROWS]), (144, finer, []), (0, finer, [])):
+        assert doubts_of(entry, replace(content, rows=rows)) == reasons
 
 
 def test_a_doubt_names_the_command_that_ends_it_and_ends_with_a_file_that_is_certain() -> None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gridtide.coverage.freshness.last_rows import LastRows
 from gridtide.entries.entry import Entry
+from gridtide.entries.expect.rules import expects_zeros
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import HOUR, count_microseconds
+from gridtide.variables import SeriesName
 
 if TYPE_CHECKING:
     from gridtide.observations.array_types import Floats, Integers
@@ -110,7 +112,8 @@ def _compare_series(
     if rows.value and value - rows.value > limit:
         content: Literal["nothing", "nulls"] = "nulls" if value - rows.row <= limit else "nothing"
         return Candidate(SilentSeries(*label, rows.value, content), rows.value, value - rows.value, has_peers)
-    if rows.nonzero and nonzero - rows.nonzero > limit:
+    are_values = expects_zeros(entry.expect, SeriesName(entry.source, *label))
+    if rows.nonzero and nonzero - rows.nonzero > limit and not are_values:
         zeros = SilentSeries(*label, rows.nonzero, "zeros")
         return Candidate(zeros, rows.nonzero, nonzero - rows.nonzero, has_peers)
     return None

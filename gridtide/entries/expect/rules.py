@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from gridtide.entries.field_types import Duration, PrintableText
+from gridtide.entries.field_types import Duration, PrintableText, Text
 from gridtide.entries.structs import StrictStruct
 from gridtide.variables import SeriesName, matches_any
 
@@ -216,6 +216,9 @@ class Expect(StrictStruct, frozen=True):
     locations: tuple[str, ...] = ()
     """Locations that must have values; the monitor reports those that never had any. No answer is refused for lack of
     them."""
+    zeros: tuple[Text, ...] = ()
+    """Locations, or series such as `eia/*/generation_solar`, whose zeros are values: the monitor does not report them
+    as silent when they send nothing else."""
     ranges: Mapping[str, tuple[float, float]] = msgspec.field(default_factory=dict)
     otherwise: Severity = "fail"
     """The treatment of a value outside its range."""
@@ -250,6 +253,12 @@ class Expect(StrictStruct, frozen=True):
     def is_about_answers(self) -> bool:
         """Whether any rule is about whole answers, so that an answer to a part of a request cannot be checked."""
         return bool(self.required or self.minimum_rows or any(rule.otherwise == "fail" for rule in self.answer_rules))
+
+
+def expects_zeros(expect: Expect, series: SeriesName) -> bool:
+    """Whether zeros of `series` are values: `zeros` names its location, or a pattern of series that it matches."""
+    names = (str(series), series.location)
+    return any(matches_any(name, expect.zeros) for name in names)
 
 
 def find_foreign_patterns(expect: Expect, source: str) -> list[str]:

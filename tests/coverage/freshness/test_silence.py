@@ -67,6 +67,20 @@ def test_a_series_that_is_zero_now_and_then_is_not_silent_when_it_is_zero() -> N
 
 
 @pytest.mark.parametrize(
+    ("zeros", "expected"),
+    [([], 2), (["B"], 1), (["synthetic/*/load"], 0), (["synthetic/B/load", "synthetic/C/load"], 0), (["synthetic"], 2)],
+)
+def test_zeros_of_expected_locations_and_series_are_values(zeros: list[str], expected: int) -> None:
+    """`expect` names where a zero is no gap; other locations with only zeros stay candidates."""
+    raw = {"name": "grid", "source": "synthetic", "output_folder": "grid", "expect": {"zeros": zeros}}
+    entry = parse({"apis": [raw]}).apis[0]
+    rows = {("A", "load"): rows_at(230)}
+    rows |= {(name, "load"): LastRows(EPOCH + 230 * HOUR, EPOCH + 230 * HOUR, EPOCH + 9 * HOUR) for name in "BC"}
+    found_labels = [candidate.series.label for candidate in find_candidates(entry, rows, EPOCH + 10 * DAY)]
+    assert found_labels == [("B", "load"), ("C", "load")][2 - expected :]
+
+
+@pytest.mark.parametrize(
     ("hours", "observed", "expected"),
     [(MONTH, 720, True), (range(700, 720), 720, False), (range(50), 51, False), (range(0, 720, 2), 720, True)],
 )
