@@ -15,6 +15,7 @@ from typing import Any
 from httpx import HTTPError
 from prefect import runtime
 from prefect.client.orchestration import get_client
+from prefect.logging import get_run_logger
 
 from flows.run.local_flow import local_flow
 from flows.run.progress import Progress
@@ -30,7 +31,7 @@ from flows.run.report import (
 )
 from flows.run.session import load_selected
 from gridtide.clock import check_store_clock
-from gridtide.collect.retention import find_expired, list_body_folders
+from gridtide.collect.retention import find_expired, find_reference, list_body_folders
 from gridtide.entries.entry import Entry
 from gridtide.errors import ConfigurationError, GridtideError, one_line
 from gridtide.lake import Lake
@@ -97,9 +98,10 @@ async def retention(
     that ended more than `run_days` ago; by default only report them.
 
     The age of a body is that of its object in the store, or of its run if that is younger, by this machine's clock,
-    which must not be ahead of the store's (`ClockError`). Records of runs are removed only if all entries are selected.
-    Returns the report that `retention_report` describes. Raises `ConfigurationError` before anything is removed, and
-    `RunError`, which carries the report, if an entry failed and all others are done.
+    which must not be ahead of the store's (`ClockError`). Where no store tells its time, as in a local folder, ages
+    count from the newest body of the lake if that is older than a day. Records of runs are removed only if all entries
+    are selected. Returns the report that `retention_report` describes. Raises `ConfigurationError` before anything is
+    removed, and `RunError`, which carries the report, if an entry failed and all others are done.
 
     Args:
         config: The configuration: the path of the file, or its content.
@@ -112,10 +114,13 @@ async def retention(
     start_time = time.monotonic()
     settings, entries = load_selected(config, select)
     opened_lake = await open_lake(lake or settings.lake)
+    reference = datetime.now(UTC)
     if store_clock := await opened_lake.store.measure_clock(lambda: datetime.now(UTC)):
         check_store_clock("retention", *store_clock)
+    else:
+        reference = await _find_reference(opened_lake, settings.apis, reference)
     now = datetime.now(UTC)
-    before = now - timedelta(days=days)
+    before = reference - timedelta(days=days)
     progress = await Progress.begin("retention-progress", {entry.name: 1 for entry in entries})
     results = []
     for entry in entries:
@@ -125,13 +130,10 @@ async def retention(
     return await finish(retention_report(results, before, dry_run, time.monotonic() - start_time, records))
 
 
-def retention_report(
-    results: Sequence[EntryResult],
-    before: datetime,
-    dry_run: bool,
-    seconds: float,
-    records: Mapping[str, Any] | None = None,
-) -> RunReport:
+    else:
+        reference = await _find_reference(opened_lake, settings.apis, reference)
+    now = datetime.now(UTC)
+    before = reference - timedelta(days=days)
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`; `before`: the time before which

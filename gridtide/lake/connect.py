@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from obstore.store import LocalStore, MemoryStore, S3Store, from_url
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
 
 from gridtide.clock import read_date
 from gridtide.errors import CredentialsError, StorageError
@@ -21,7 +21,7 @@ from gridtide.lake.store_errors import translate_errors
 
 if TYPE_CHECKING:
     import boto3
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 logger = logging.getLogger("gridtide.lake")
 
@@ -59,7 +59,45 @@ def connect_store(uri: str, session: boto3.Session | None, endpoint_url: str | N
             return ByteStore(MemoryStore(), uri)
         if scheme == "s3":
             return _connect_s3(uri, session, endpoint_url)
-        return ByteStore(from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS), uri)
+        client = from_url(uri, retry_config=RETRIES, client_options=TIMEOUTS)
+        address = find_clock_address(client)
+        return ByteStore(client, uri, read_clock=partial(read_http_clock, address) if address else None)
+
+
+GOOGLE_STORAGE = "https://storage.googleapis.com/"
+
+
+def find_clock_address(client: ObjectStore) -> str | None:
+    """Returns a URL of the store of `client` whose answers have its `Date`, whatever their status; None if it is
+    unknown.
+
+    `obstore` does not give the headers of answers. Without credentials, the services of Google and Azure answer with an
+    error that has a `Date` too.
+    """
+    if isinstance(client, GCSStore):
+        return GOOGLE_STORAGE
+    if not isinstance(client, AzureStore):
+        return None
+    account = client.config.get("account_name") or os.environ.get("AZURE_STORAGE_ACCOUNT_NAME")
+    endpoint = client.config.get("endpoint") or os.environ.get("AZURE_STORAGE_ENDPOINT")
+    return endpoint or (f"https://{account}.blob.core.windows.net/" if account else None)
+
+
+def read_http_clock(address: str) -> tuple[str, datetime | None]:
+    """Returns the host of `address`, which is a URL of HTTP, and the `Date` of its answer, even of an error; None
+    without an answer."""
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    host = urlsplit(address).hostname or ""
+    try:
+        with urlopen(Request(address, method="HEAD"), timeout=BOTO_LIMITS["connect_timeout"]) as answer:  # noqa: S310
+            headers = answer.headers
+    except HTTPError as error:
+        headers = error.headers
+    except (OSError, ValueError):  # the run reports it at its first write
+        return host, None
+    return host, read_date({name.title(): value for name, value in headers.items()})
 
 
 def _folder_exists(folder: str) -> bool:

@@ -18,6 +18,8 @@ from tests.support.lakes import START, entry
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 DAY = 86_400
+NEWEST = "raw/eia/deep/three_20240301_000000/0123.zst"
+"""A body of another entry, by which the clock can be trusted."""
 PERIOD = "20240101T0000_20240102T0000"
 
 
@@ -47,6 +49,7 @@ async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None
         await keep(lake, f"raw/eia/{PERIOD}/one_20240102_000000_{PERIOD}/0123.zst", 31),
     ]
     kept = [
+        await keep(lake, NEWEST, 0),
         await keep(lake, "raw/eia/one_20240301_000000/0123.zst", 29),
         await keep(lake, "raw/eia/two_20240101_000000/0123.zst", 40),
         await keep(lake, "raw/eia/deep/one_20240101_000000/0123.zst", 40),
@@ -69,11 +72,24 @@ async def test_bodies_that_are_old_are_told_then_removed(tmp_path: Path) -> None
     assert (result["bodies"], result["oldest"], result["error"]) == (0, None, None)
 
 
+async def test_ages_count_from_the_newest_body_of_a_local_lake(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If this machine's clock is 45 days ahead, the bodies of the last month stay, and a warning says so."""
+    lake = Lake.open(str(tmp_path))
+    for days in (0, 20, 29, 31):
+        await keep(lake, f"raw/eia/one_202401{days:02}_000000/0123.zst" if days else NEWEST, 45 + days)
+    [result, *_] = (await retention(config(tmp_path), dry_run=False))["results"]
+    assert (result["bodies"], result["removed"]) == (1, 1)
+    assert "the clock of this machine is ahead" in caplog.text
+
+
 async def test_folders_that_became_empty_are_removed(tmp_path: Path) -> None:
     """Empty folders of collections and periods under `raw/` are removed; folders with other files and the lake stay."""
     (tmp_path / "lake").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "lake")
     lake = Lake.open(str(tmp_path / "link"))
+    newest = await keep(lake, NEWEST, 0)
     for stamp in ("20240102_000000", "20240103_000000"):
         await keep(lake, f"raw/eia/{PERIOD}/one_{stamp}_{PERIOD}/0123.zst", 40)
     await keep(lake, "raw/eia/one_20240101_000000/0123.zst", 40)
@@ -82,6 +98,9 @@ async def test_folders_that_became_empty_are_removed(tmp_path: Path) -> None:
     foreign.write_text("mine")
     (tmp_path / "lake" / "eia").mkdir()
     await retention(config(tmp_path / "link"), ["one"], dry_run=False)
+    newest.unlink()
+    newest.parent.rmdir()
+    newest.parent.parent.rmdir()
     left = sorted(str(path.relative_to(tmp_path / "lake")) for path in (tmp_path / "lake").rglob("*"))
     assert left == ["eia", "raw", "raw/eia", "raw/eia/one_20240104_000000", "raw/eia/one_20240104_000000/notes.txt"]
 
