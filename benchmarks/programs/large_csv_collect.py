@@ -21,7 +21,9 @@ path, style = Path(sys.argv[1]), sys.argv[2]
 def build_config(port: str) -> dict[str, object]:
     """The configuration of the table at this port."""
     times = {"time": LABELS[-1], "time_format": "%m/%d/%Y %H:%M", "label": "end", "interval": "PT1H"}
-    columns = {"location": LABELS[0], "melt": "Net *", "unit": "MW", "output_folder": "eia930"}
+    columns = {"location": LABELS[0], "melt": "Net *", "unit": "MW", "output_folder": "eia930"} | {
+        "ignore": LABELS[1:-1]
+    }
     numbers = {"thousands": ","} if style == "thousands" else {}
     url = f"http://127.0.0.1:{port}/{path.name}"
     return {"apis": [{"name": "eia930", "source": "generic", "url": url, **times, **columns, **numbers}]}

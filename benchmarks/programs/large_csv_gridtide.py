@@ -28,6 +28,7 @@ ENTRY = parse(
                 "location": LABELS[0],
                 "melt": "Net *",
                 "unit": "MW",
+                "ignore": LABELS[1:-1],
                 "output_folder": "eia930",
                 **({"thousands": ","} if style == "thousands" else {}),
             }

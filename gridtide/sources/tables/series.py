@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
 
+CELLS_JUDGED = 1_000_000
+"""How many cells of a large table are read to find its columns of numbers; those that hold more are read whole."""
+
 NO_NUMBERS = "column {} is not a column of numbers"
 """Why the cells of a column of texts are not stored."""
 
@@ -206,8 +209,9 @@ def _find_numeric_columns(entry: Entry, table: CellTable, used: set[str], skippe
     columns = [column for column in table.own if column not in used and not is_ignored(entry, column)]
     if entry.melt is not None:
         columns = [name for name in columns if _is_melted(name, entry.melt.columns)]
-    judgements = _judge(entry, table, columns, CELLS_IN_ONE)
-    if table.rows * len(columns) > CELLS_IN_ONE:  # a column that begins with only numbers is taken for numbers
+    is_large = table.rows * len(columns) > CELLS_IN_ONE
+    judgements = _judge(entry, table, columns, CELLS_JUDGED if is_large else None)
+    if is_large:  # a column that begins with only numbers is taken for numbers
         mixed = [column for column, judgement in judgements.items() if judgement.texts or not judgement.numbers]
         judgements |= _judge(entry, table, mixed)
     numeric = [column for column, judgement in judgements.items() if judgement.numbers > judgement.texts]
