@@ -1,7 +1,11 @@
 """Reading the files of the lake as one table."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from gridtide import curated
 from gridtide.config.loading import parse
@@ -78,3 +82,31 @@ async def test_as_of_reads_what_was_stored_then(tmp_path: Path) -> None:
     for as_of, value in ((then, 1.0), (None, 2.0)):
         read = await curated.read(lake, ENTRIES, START, START + HOUR, as_of)
         assert read["value"].to_pylist() == [value]
+
+
+FEW_FILES = """
+import asyncio, resource, sys
+from datetime import datetime, timedelta, UTC
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+import pytest
+
+from gridtide import curated
+from gridtide.lake import Lake
+from tests.support.lakes import START, entry, put, row
+
+async def main():
+    lake, of = Lake.open(sys.argv[1]), entry()
+    for number in range(300):
+        await put(lake, of, 1000 + number, [row(number, float(number))])
+    table = await curated.read(lake, [of], START, START + timedelta(hours=300))
+    print(table.num_rows)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_may_open_256_files_reads_a_lake_of_300(tmp_path: Path) -> None:
+    """Files are opened a few at a time, whatever their number."""
+    run = subprocess.run([sys.executable, "-c", FEW_FILES, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (run.stdout.strip(), run.stderr) == ("300", "")

@@ -51,6 +51,28 @@ async def test_a_strange_name_beside_the_lakes_files_is_passed_over(
     await lake.store.probe()
 
 
+FOREIGN = [
+    "my notes.csv",
+    "Übersicht.parquet",
+    "a [old].csv",
+    "load (1).parquet",
+    "x#%&.txt",
+    "load 2 (conflicted copy).parquet",
+]
+"""Names that people and programs that synchronise folders give."""
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+async def test_foreign_files_beside_the_lakes_files_are_no_files_of_an_entry(folder: Path, name: str) -> None:
+    """Spaces, letters beyond ASCII, brackets and copies of the lake's own names do no harm."""
+    copy = FILE.rpartition("/")[2].replace(".", " (conflicted copy 2026-01-10).", 1)
+    for foreign in (name, copy):
+        (folder / "load" / foreign).write_text("mine")
+    lake = Lake.open(str(folder))
+    assert [file.path for file in await lake.list_files("load", "load")] == [FILE]
+    assert len(await lake.store.list_objects("load")) == 3
+
+
 async def test_links_that_lead_nowhere_or_round_are_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """To themselves, to a folder around them, to what is gone; the folder is listed to its end."""
     links = {"itself": "itself", "around": "..", "gone": "nowhere"}

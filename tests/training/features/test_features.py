@@ -391,3 +391,31 @@ def test_a_statistic_of_too_few_rows_is_missing(window: int) -> None:
     for row in range(400):
         known_values = [value for value in values[max(row - window + 1, 0) : row + 1] if not np.isnan(value)]
         assert np.isnan(rolled[row]) == (len(known_values) < max(1, 0.1 * window)), row
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("America/New_York", "America/St_Johns", "Europe/London", "Asia/Kolkata", "Asia/Kathmandu"),
+        *("Australia/Lord_Howe", "Pacific/Chatham", "America/Phoenix", "UTC"),
+    ],
+)
+def test_calendar_columns_follow_the_local_clock(zone: str) -> None:
+    """Hour, weekday and month are those of the wall clock at the start of each hour, on days of changes too."""
+    for start in (
+        datetime(2024, 3, 8, tzinfo=UTC),
+        datetime(2024, 4, 5, tzinfo=UTC),
+        datetime(2024, 10, 30, tzinfo=UTC),
+    ):
+        hours = [start + number * timedelta(hours=1) for number in range(120)]
+        columns = calendar.derive_calendar(Period(start, hours[-1] + timedelta(hours=1)), zone)
+        clock = [moment.astimezone(ZoneInfo(zone)) for moment in hours]
+        parts = {
+            "hour": [(moment.hour + moment.minute / 60) / 24 for moment in clock],
+            "weekday": [(moment.weekday() + (moment.hour + moment.minute / 60) / 24) / 7 for moment in clock],
+            "month": [(moment.month - 1) / 12 for moment in clock],
+        }
+        rows = {feature.name: values for feature, values in zip(columns.features, columns.values, strict=True)}
+        for name, turns in parts.items():
+            expected = [math.sin(2 * math.pi * turn) for turn in turns]
+            np.testing.assert_allclose(rows[f"calendar/{name}_sin"], expected, atol=1e-9)
