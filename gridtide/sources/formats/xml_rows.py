@@ -57,7 +57,8 @@ def _read_acknowledgement(entry: str, root: Element) -> CellTable:
 def _refuse_error(entry: str, root: Element) -> None:
     """Raises if the document is an error, or has text instead of elements."""
     message = " ".join(filter(None, [*root.attrib.values(), " ".join("".join(root.itertext()).split())]))
-    is_error = _ERROR.search(root.tag) is not None and len(list(root.iter())) < 10
+    tags = [element.tag for element in root.iter()]
+    is_error = len(tags) < 10 and (_ERROR.search(root.tag) is not None or "Fault" in tags)  # of SOAP, below its body
     says_more = not len(root) and (bool((root.text or "").strip()) or any(map(_ERROR.search, root.attrib)))
     if is_error or says_more:
         raise UpstreamError(entry, f"the upstream answers with an error: <{root.tag}> {message[:300]}".strip())

@@ -308,6 +308,7 @@ class _TableReader:
         in_header = any(value.location is not None for value in self.values)  # which are selected by columns
         names = None if in_header else places.names
         unselected = list(find_unselected(self.entry, self.table, places.codes, names))
+        is_none_selected = self.entry.product is None and any(rows.all() for _, rows in unselected)
         if self.entry.past:
             is_open = timing.ends > microseconds(self.context.retrieved_at)
             unselected.append(("records of intervals that are not over yet", is_open))
@@ -316,7 +317,7 @@ class _TableReader:
             selected &= ~rows
             if len(counted):
                 cell_count, example = len(counted) * len(self.values), self.table.place(int(counted[0]))
-                self.skipped.append(Skipped(reason, cell_count, example, expected=True))
+                self.skipped.append(Skipped(reason, cell_count, example, expected=not is_none_selected))
         return selected
 
     def _count_skipped(self, reason: str, rows: np.ndarray) -> Skipped:

@@ -62,9 +62,13 @@ def find_unselected(
     """Yields the records (rows,) that the entry does not select, each time with the reason. `location_names` are None
     if records have no locations, because the header names them.
 
-    Raises `FormatError` if it names locations and no record is of one of them.
+    Raises `FormatError` if it names locations and no record is of one of them, or a column of `where` that is not
+    there; in answers of a product it may be missing.
     """
     for column, texts in entry.where.items():
+        if column not in table.names and entry.product is None and column:
+            happened = f"where: no record has a column {column}; the columns are: {', '.join(table.names)}"
+            raise FormatError(entry.name, happened, 'Correct "where"')
         if column in table.names:
             yield f"records with another {column} than {' or '.join(texts)}", ~_hold(table, column, texts)
     if entry.locations and location_names is not None:

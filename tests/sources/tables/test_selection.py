@@ -11,7 +11,7 @@ import pytest
 
 from gridtide.collect.checks import settle_page
 from gridtide.config.loading import parse
-from gridtide.errors import FormatError
+from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
 from gridtide.sources.formats import csv_rows
@@ -167,6 +167,24 @@ def test_lists_beside_the_records_are_counted() -> None:
     assert [(item.reason, item.count, item.expected) for item in page.skipped] == [
         ("records in lists beside those that the entry reads: forecast", 1, True)
     ]
+
+
+def test_records_are_selected_by_columns_that_exist() -> None:
+    """A column of `where` that is not there is refused; a run warns if its texts select no record at all."""
+    body = f"t,kind,v\n{TIMES[0]},actual,1\n{TIMES[0]},forecast,2\n"
+    with pytest.raises(FormatError, match="where: no record has a column sort; the columns are: t, kind, v"):
+        read(body, value="v", where={"sort": ["actual"]})
+    for texts, values, warns in ((["actual"], [1.0], False), (["act"], [], True)):
+        page = read(body, value="v", where={"kind": texts})
+        assert page.observations["value"].to_pylist() == values
+        assert [not item.expected for item in page.skipped] == [warns]
+
+
+def test_a_fault_of_soap_is_asked_again() -> None:
+    """It stands in the body of an envelope, and is no answer without records."""
+    fault = "<Envelope><Body><Fault><faultcode>x</faultcode><faultstring>busy</faultstring></Fault></Body></Envelope>"
+    with pytest.raises(UpstreamError, match="answers with an error"):
+        read(fault, records="row", time="t", value="v")
 
 
 def test_utf_16_without_a_mark_is_read() -> None:
