@@ -114,13 +114,12 @@ async def retention(
     start_time = time.monotonic()
     settings, entries = load_selected(config, select)
     opened_lake = await open_lake(lake or settings.lake)
-    reference = datetime.now(UTC)
+    now = datetime.now(UTC)
     if store_clock := await opened_lake.store.measure_clock(lambda: datetime.now(UTC)):
         check_store_clock("retention", *store_clock)
     else:
-        reference = await _find_reference(opened_lake, settings.apis, reference)
-    now = datetime.now(UTC)
-    before = reference - timedelta(days=days)
+        now = await _find_reference(opened_lake, settings.apis, now)
+    before = now - timedelta(days=days)
     progress = await Progress.begin("retention-progress", {entry.name: 1 for entry in entries})
     results = []
     for entry in entries:
@@ -130,10 +129,26 @@ async def retention(
     return await finish(retention_report(results, before, dry_run, time.monotonic() - start_time, records))
 
 
-    else:
-        reference = await _find_reference(opened_lake, settings.apis, reference)
-    now = datetime.now(UTC)
-    before = reference - timedelta(days=days)
+async def _find_reference(lake: Lake, entries: Sequence[Entry], now: datetime) -> datetime:
+    """Returns the moment from which ages count in a lake whose store has no clock; a warning says if that is not
+    `now`."""
+    reference = await find_reference(lake, entries, now)
+    if reference != now:
+        get_run_logger().warning(
+            "the newest body of the lake is of %s: nothing was collected since, or the clock of this machine is ahead; "
+            "ages count from then",
+            f"{reference:%Y-%m-%dT%H:%MZ}",
+        )
+    return reference
+
+
+def retention_report(
+    results: Sequence[EntryResult],
+    before: datetime,
+    dry_run: bool,
+    seconds: float,
+    records: Mapping[str, Any] | None = None,
+) -> RunReport:
     """The report of a run that took `seconds`:
 
     - `pipeline_status`: `success`, `partial` or `failed`; `dry_run`; `before`: the time before which

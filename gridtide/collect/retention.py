@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from gridtide.collect.raw_bodies import bodies_until
+from gridtide.collect.raw_bodies import bodies_by_collection, bodies_until
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError
 from gridtide.lake import Lake, Object
