@@ -34,9 +34,11 @@ CELLS_IN_ONE = 4_000_000
 class CellTable:
     """The `rows` records of a response.
 
-    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece. `inherited_columns` belong to the elements that contain the records, and are never values. `place` returns the position of the
-    record with a number (`row 7`). `skipped` are records that could not be read. `first` returns columns of the first
-    records alone, where that is less work than `read`. `complete` means that no record lacks a cell.
+    `read` returns whole columns by name, each of shape (rows,); `pieces` yields columns piece by piece.
+    `inherited_columns` belong to the elements that contain the records, and are never values. `place` returns
+    the position of the record with a number (`row 7`). `skipped` are records that could not be read. `first` returns
+    columns of the first records alone, where that is less work than `read`. `complete` means that no record lacks a
+    cell.
     """
 
     names: Sequence[str]
