@@ -40,6 +40,9 @@ class Forecaster(nn.Module):
 
     def __init__(self, store: Store) -> None:
         super().__init__()
+        scalings = {store.manifest["spec"].get(key) for key in ("scaling", "target_scaling")}
+        if scalings & {"log1p", "quantile", "per_window"}:
+            raise SystemExit("this forecaster adds scaled values, so it needs scaling standard, robust or none")
         days = store.length // DAY
         place = store.manifest["locations"][0]
         self.own = [column["series"] for column in place["columns"]].index(place["targets"][0])

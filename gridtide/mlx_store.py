@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import chain, islice
@@ -29,6 +29,9 @@ from gridtide.errors import StorageError, TrainingError
 from gridtide.observations.array_types import Integers
 from gridtide.training import tensors
 from gridtide.training.ring import Shard
+from gridtide.training.stored.choices import SetView, choose_view, roll_origin
+from gridtide.training.stored.covariates import find_target_steps, gather_covariates
+from gridtide.training.stored.scales import find_scale, is_transformed
 from gridtide.training.windows import splits
 from gridtide.training.windows.scaling import Scale
 from gridtide.training.windows.windows import batch_windows
@@ -36,6 +39,7 @@ from gridtide.training.windows.windows import batch_windows
 if TYPE_CHECKING:
     from gridtide.entries.entry import Config
     from gridtide.lake import Lake
+    from gridtide.training.realtime import Context
 
 try:
     import mlx.core as mx
@@ -79,7 +83,8 @@ class Store:
 
     `mapped`: every tensor of the file as a NumPy memory map. `blocks`: the arrays from which the context of a batch is
     gathered, by their names in the batch. `positions` (length / ranks,): the positions in the whole window that the
-    rank holds.
+    rank holds. `whole`: the set as it is in the file, and `tensors` its tensors as MLX arrays, which several stores can
+    share; `columns` (F,): the numbers of the columns among those of the file, None for all.
     """
 
     manifest: Mapping[str, Any]
@@ -87,6 +92,9 @@ class Store:
     shard: Shard
     blocks: Mapping[str, Blocks]
     positions: Any
+    whole: SetView
+    tensors: Mapping[str, Any]
+    columns: npt.NDArray[np.int64] | None
 
     @property
     def steps(self) -> int:
@@ -113,16 +121,32 @@ class Store:
 
     def target_range(self, split: str) -> npt.NDArray[np.int64]:
         """Returns the half-open range of the steps to predict of each window of `split`, (N, 2)."""
-        if f"target_steps.{split}" in self.mapped:  # only sets with a gap or a gate have it
-            return self.mapped[f"target_steps.{split}"]  # type: ignore[return-value]  # written as int64
         spec = self.manifest["spec"]
-        first = self.windows(split)[:, 1] + spec["seq_len"]
-        return np.stack([first, first + spec["horizon"]], axis=1)
+        return find_target_steps(self.mapped, split, spec["seq_len"], spec["horizon"])
+
+    def choose(self, **choices: Any) -> Store:
+        """Returns the set as it was stored with other windows, columns or splits (see `choose_view`); both stores share
+        one base. Raises `TrainingError` as `choose_view` does."""
+        return _view_set(self.whole, choices, self.tensors, self.shard)
+
+    def folds(self, count: int) -> list[Store]:
+        """Returns `count` folds of rolling origin over the test steps of the set as it was stored, see `roll_origin`;
+        all share one base. Raises `TrainingError` for more folds than steps, and for a fold without windows."""
+        return [self.choose(**choices) for choices in roll_origin(self.whole.manifest, count)]
 
     def target_scale(self, location: int = 0) -> Scale:
         """Returns the scale of the targets (…, K) of `location`; `invert` converts them back to their units."""
-        mean, deviation = self.mapped["target_mean"], self.mapped["target_deviation"]
-        return Scale(np.array(mean[location], np.float64), np.array(deviation[location], np.float64))
+        return find_scale(self.manifest, self.mapped, "targets", location)
+
+    def invert(self, batch: Batch, targets: Any) -> npt.NDArray[np.float64]:
+        """Converts `targets` (B, H, K), such as the `y` of `batch` or predictions of them, back to values in their
+        units."""
+        scaled = np.array(targets, np.float64)
+        if "y_mean" in batch:
+            mean, deviation = (np.array(batch[name], np.float64) for name in ("y_mean", "y_deviation"))
+            return np.asarray(scaled * deviation + mean)
+        locations = np.array(batch["location_id"]).tolist()
+        return np.stack([self.target_scale(place).invert(part) for place, part in zip(locations, scaled, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -165,31 +189,46 @@ class Blocks:
         return mx.take(mx.concatenate(parts), mx.array(original_order), axis=0)
 
 
-def open_store(path: str | Path, shard: Shard | None = None) -> Store:
+def open_store(path: str | Path, shard: Shard | None = None, **choices: Any) -> Store:
     """Opens the training set in the safetensors file at `path`, or in that folder (or URI), as seen by `shard`.
+
+    With `choices`, it has other windows, columns or splits than it was prepared with: `seq_len`, `horizon`, `stride`,
+    `gap`, `gate`, `end`, `splits`, `min_inputs`, `min_targets` or `columns`, see `choose_view`.
 
     Without `shard`, the spec's `ring` is distributed over the ranks of this process's group (`mx.distributed`); a
     single process gets everything. When this returns, the base is being read into MLX's memory, and from then on MLX
     may keep `CACHE` bytes for reuse.
 
     Raises `StorageError` if the file is missing or is not a training set, `TrainingError` if the group has another
-    number of ranks than the ring.
+    number of ranks than the ring, and as `choose_view` does.
     """
     with _local_file(path) as file:
         manifest, mapped = _open_file(file)
-        shard = shard or _own_shard(manifest)
-        window_length = manifest["spec"]["seq_len"]
-        length = shard.rounded(window_length)
-        run_length = shard.runs(length)[0][1]
         mx.set_cache_limit(max(CACHE, mx.set_cache_limit(CACHE)))
         with mx.stream(REMAINDER):
             arrays: Any = mx.load(str(file))
-            blocks = {
-                name: Blocks.of(_deal_rows(arrays[tensor], length - window_length, shard), run_length)
-                for name, tensor in (CONTEXT_TENSORS | LABEL_TENSORS).items()
-            }
-            mx.async_eval([views.pieces for views in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
-    return Store(manifest, mapped, shard, blocks, mx.array(shard.positions(length)))
+            return _view_set(SetView(manifest, mapped), choices, arrays, shard or _own_shard(manifest))
+
+
+def _view_set(whole: SetView, choices: Mapping[str, Any], arrays: Mapping[str, Any], shard: Shard) -> Store:
+    """Returns the set `whole`, with the MLX arrays of its tensors, by `choices`, as seen by `shard`; its base is then
+    being read into MLX's memory."""
+    manifest, mapped, columns = choose_view(*whole[:2], choices)
+    if shard.ranks > 1 and manifest["spec"].get("scaling") == "per_window":
+        name = manifest["spec"]["name"]
+        raise TrainingError(name, "scales by whole windows, not by parts of them", "Choose another scaling for a ring")
+    window_length = manifest["spec"]["seq_len"]
+    length = shard.rounded(window_length)
+    run_length = shard.runs(length)[0][1]
+    with mx.stream(REMAINDER):
+        blocks = {}
+        for name, tensor in (CONTEXT_TENSORS | LABEL_TENSORS).items():
+            array = arrays[tensor]
+            if columns is not None and name in CONTEXT_TENSORS:
+                array = mx.take(array, mx.array(columns), axis=2)
+            blocks[name] = Blocks.of(_deal_rows(array, length - window_length, shard), run_length)
+        mx.async_eval([views.pieces for views in blocks.values()])  # type: ignore[no-untyped-call]  # it has no types
+    return Store(manifest, mapped, shard, blocks, mx.array(shard.positions(length)), whole, arrays, columns)
 
 
 @contextmanager
@@ -270,7 +309,9 @@ def iterate_batches(
     `x` (B, L, F) float32 and `mask` (B, L, F) bool: the context, and where it was observed; `y` (B, H, K) float32 and
     `y_mask` (B, H, K): the targets; `position_ids` (B, L) int32: 0 … L − 1; `start` (B,) int32: the step of the
     window's first row, −1 for a filler in the last batch (its masks are False); `location_id` (B,) int32; `labels` and
-    `label_mask` (B, L, K): the targets one step after each position.
+    `label_mask` (B, L, K): the targets one step after each position. With `weights` in the spec, `weight` (B, H) is how
+    much each step to predict counts; 0 after the last of a window. With `per_window` scaling, `y_mean` and
+    `y_deviation` (B, 1, K) convert targets to their units; `Store.invert` does so for every scaling.
 
     A rank of a ring gets its shard of the context: L is then the number of steps that the rank holds, and
     `position_ids` are their positions in the whole window (which begins earlier if its length was rounded up, with real
@@ -335,9 +376,8 @@ def get_real_time_context(
     from gridtide.lake import Lake
     from gridtide.training import realtime  # loads Arrow and pydantic; a training loop needs neither
 
-    manifest: Mapping[str, Any]
-    mapped: Mapping[str, npt.NDArray[np.generic]]
-    manifest, mapped = (source.manifest, source.mapped) if isinstance(source, Store) else _map_anywhere(source)
+    manifest, mapped, _ = source.whole if isinstance(source, Store) else SetView(*_map_anywhere(source))
+    columns = source.columns if isinstance(source, Store) else None
     if config is None and (lake is not None or until is not None):
         raise TrainingError(
             manifest["spec"]["name"],
@@ -352,17 +392,24 @@ def get_real_time_context(
         context = _run_awaited(
             realtime.gather_newest_hours(manifest, mapped, settings, opened_lake, lookback_hours, until)
         )
+    if columns is not None:
+        context = replace(context, values=context.values[..., columns], mask=context.mask[..., columns])
+    return _build_context(source if isinstance(source, Store) else SetView(manifest, mapped), context)
+
+
+def _build_context(view: Store | SetView, context: Context) -> Batch:
+    """Returns `context` as the batch of a model of the set `view`."""
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
-    future: Batch = {}
+    batch: Batch = {"x": mx.array(context.values), "mask": mx.array(context.mask)}
+    if view.manifest["spec"].get("scaling") == "per_window":
+        batch = scale_windows(view.manifest, view.mapped, batch, numbers.astype(np.int64))
     if context.future is not None:
-        future["x_future"] = mx.array(np.nan_to_num(context.future, nan=0.0))
-        future["future_mask"] = mx.array(~np.isnan(context.future))
-    if "static" in mapped:
-        future["static"] = mx.array(mapped["static"])
-    return future | {
-        "x": mx.array(context.values),
-        "mask": mx.array(context.mask),
+        batch["x_future"] = mx.array(np.nan_to_num(context.future, nan=0.0))
+        batch["future_mask"] = mx.array(~np.isnan(context.future))
+    if "static" in view.mapped:
+        batch["static"] = mx.array(view.mapped["static"])
+    return batch | {
         "position_ids": mx.array(np.broadcast_to(positions, shape)),  # MLX's broadcast would start its threads
         "location_id": mx.array(numbers),
         "time": mx.array(context.time),
@@ -458,9 +505,11 @@ def _gather_covariates(store: Store, split: str, numbers: npt.NDArray[np.int64])
     """Gathers the covariates of the steps to predict, and those of the location, of the windows `numbers` (B,) of
     `split`, if the set has any."""
     covariates: Batch = {}
-    if f"future.{split}" in store.mapped:
-        covariates["x_future"] = mx.array(store.mapped[f"future.{split}"][numbers])
-        covariates["future_mask"] = mx.array(store.mapped[f"future_mask.{split}"][numbers])
+    spec = store.manifest["spec"]
+    future = gather_covariates(store.mapped, split, numbers, spec["seq_len"], spec["horizon"])
+    if future is not None:
+        covariates["x_future"] = mx.array(np.nan_to_num(future, nan=0.0))
+        covariates["future_mask"] = mx.array(~np.isnan(future))
     if "static" in store.mapped:
         covariates["static"] = mx.array(store.mapped["static"][store.windows(split)[numbers, 0]])
     return covariates
@@ -485,11 +534,65 @@ def _build_batch(
         "start": mx.array(start.astype(np.int32)),
         "location_id": mx.array(location.astype(np.int32)),
     }
+    if "weights" in store.mapped:
+        weights = np.where(is_target[..., 0], store.mapped["weights"][target_indices], np.float32(0))
+        small_arrays["weight"] = mx.array(weights)
     batch = context | small_arrays
+    if store.manifest["spec"].get("scaling") == "per_window":
+        batch = scale_windows(store.manifest, store.mapped, batch, location)
     if not is_real.all():
         batch["start"] = mx.where(mx.array(is_real), batch["start"], -1)
         batch |= {name: batch[name] & mx.array(is_real)[:, None, None] for name in batch if name.endswith("mask")}
     return batch
+
+
+def scale_windows(
+    manifest: Mapping[str, Any],
+    mapped: Mapping[str, npt.NDArray[np.generic]],
+    batch: Batch,
+    location: npt.NDArray[np.int64],
+) -> Batch:
+    """Returns `batch` with each column of `x` scaled by what is observed of it in the window, and the targets, if there
+    are any, as their own column is. Calendar columns stay; a column that does not vary in the window is only centred.
+
+    `y_mean` and `y_deviation` (B, 1, K) convert targets back to their units: `y · y_deviation + y_mean`. Cells that are
+    missing stay 0, the window's mean.
+    """
+    columns = manifest["locations"][0]["columns"]
+    is_scaled = mx.array(np.array([is_transformed(column["key"]) for column in columns], bool))
+    x, mask = batch["x"], batch["mask"]
+    count = mx.maximum(mask.sum(axis=1, keepdims=True), 1)
+    mean = mx.where(is_scaled, (x * mask).sum(axis=1, keepdims=True) / count, 0)
+    deviation = mx.sqrt((mask * (x - mean) ** 2).sum(axis=1, keepdims=True) / count)
+    deviation = mx.where(is_scaled & (deviation > LEAST_DEVIATION), deviation, 1)
+    scaled = batch | {"x": mx.where((x == 0) & ~mask, 0, (x - mean) / deviation)}
+    own = np.array([_find_own_columns(place) for place in manifest["locations"]])[location]  # (B, K)
+    places = location[:, None], own
+    column_mean, column_deviation = (mx.array(mapped[name][places][:, None]) for name in ("mean", "deviation"))
+    own_index = mx.array(own[:, None])
+    scaled["y_mean"] = mx.take_along_axis(mean, own_index, axis=2) * column_deviation + column_mean
+    scaled["y_deviation"] = mx.take_along_axis(deviation, own_index, axis=2) * column_deviation
+    for name, observed in (("y", "y_mask"), ("labels", "label_mask")):
+        if name in batch:
+            target_mean, target_deviation = (
+                mx.array(mapped[f"target_{part}"][location][:, None]) for part in ("mean", "deviation")
+            )
+            values = (batch[name] * target_deviation + target_mean - scaled["y_mean"]) / scaled["y_deviation"]
+            scaled[name] = mx.where(batch[observed], values, 0)
+    return scaled
+
+
+LEAST_DEVIATION = 1e-6
+"""A column whose deviation in a window is below this share of that of the train steps counts as constant."""
+
+
+def _find_own_columns(place: Mapping[str, Any]) -> list[int]:
+    """Returns the number of the input column of each target of the location `place` of a manifest."""
+    freshest: dict[str | None, int] = {}
+    for number, column in enumerate(place["columns"]):
+        if column["lookback"] >= 0:
+            freshest.setdefault(column["series"], number)
+    return [freshest[name] for name in place["targets"]]
 
 
 def _deal_rows(tensor: Any, front: int, shard: Shard) -> Any:

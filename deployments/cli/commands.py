@@ -602,6 +602,30 @@ def catalog_command(
         out.print(line, soft_wrap=True, markup=False)
 
 
+@app.command("compare")
+def compare_command(
+    first: Annotated[str, typer.Argument(metavar="A", help="A training set: its name in the lake, or its folder.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one, or another version of it.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+    lake: LakeUri = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Show the files, columns, cells and windows in which two training sets differ, and why; exit code 1 if they do."""
+    address = lake or load(config).lake
+    from gridtide.training.stored.comparing import compare_sets, write_comparison
+    from gridtide.training.stored.opening import open_set
+    from tasks.lake import open_lake
+
+    async def compare() -> dict[str, Any]:
+        opened = await open_lake(address, make=False)
+        return compare_sets(await open_set(first, opened), await open_set(second, opened))
+
+    comparison = asyncio.run(compare())
+    typer.echo(json.dumps(comparison, indent=2) if as_json else write_comparison(comparison, (first, second)))
+    if not comparison["equal"]:
+        raise typer.Exit(1)
+
+
 @app.command("lineage")
 def lineage_command(
     subject: Annotated[

@@ -18,7 +18,8 @@ from gridtide.observations.array_types import Floats, Integers
 from gridtide.periods import HOUR, Period
 from gridtide.training import tensors
 from gridtide.training.features.calendar import local_hours
-from gridtide.training.windows.scaling import Scale
+from gridtide.training.stored.covariates import gather_covariates
+from gridtide.training.stored.scales import find_scale
 from gridtide.training.windows.splits import SPLITS
 from gridtide.variables import matches_any
 
@@ -84,10 +85,11 @@ class EvaluationSet:
     @cached_property
     def series(self) -> Floats:
         """The target of each location in its unit, (R, T); NaN where not observed."""
-        scale = Scale(self.arrays["target_mean"][:, self.target], self.arrays["target_deviation"][:, self.target])
-        scaled = self.arrays["targets"][:, :, self.target].astype(np.float64)
-        values = scaled * scale.deviation[:, None] + scale.mean[:, None]
-        return np.where(self.arrays["target_mask"][:, :, self.target], values, np.nan)
+        values = []
+        for location, scaled in enumerate(self.arrays["targets"].astype(np.float64)):
+            scale = find_scale(self.manifest, self.arrays, "targets", location)
+            values.append(scale.invert(scaled)[:, self.target])
+        return np.where(self.arrays["target_mask"][:, :, self.target], np.stack(values), np.nan)
 
     @cached_property
     def truth(self) -> Floats:
@@ -121,8 +123,9 @@ class EvaluationSet:
 
     def column(self, location: int, number: int) -> Floats:
         """Returns column `number` of `location` in its unit, (T,); NaN where not observed."""
-        values = self.arrays["values"][location, :, number].astype(np.float64)
-        values = values * self.arrays["deviation"][location, number] + self.arrays["mean"][location, number]
+        scale = find_scale(self.manifest, self.arrays, "inputs", location)
+        column = scale.take(np.arange(len(scale.mean)) == number)
+        values = column.invert(self.arrays["values"][location, :, number : number + 1].astype(np.float64))[:, 0]
         return np.where(self.arrays["mask"][location, :, number], values, np.nan)
 
     def future(self, location: int, windows: Integers) -> tuple[list[str], Floats]:
@@ -134,9 +137,10 @@ class EvaluationSet:
             chosen = self.split[windows] == number
             if columns and chosen.any():
                 ranks = self.rank[windows[chosen]]
-                cells = self.arrays[f"future.{split}"][ranks].astype(np.float64)
-                cells = cells * self.arrays["future_deviation"][location] + self.arrays["future_mean"][location]
-                values[chosen] = np.where(self.arrays[f"future_mask.{split}"][ranks], cells, np.nan)
+                cells = gather_covariates(self.arrays, split, ranks, self.manifest["spec"]["seq_len"], self.horizon)
+                if cells is not None:
+                    scale = find_scale(self.manifest, self.arrays, "future", location)
+                    values[chosen] = scale.invert(cells.astype(np.float64))
         return [column["name"] for column in columns], values
 
     def is_visible(self, series: str | None) -> bool:
@@ -180,6 +184,10 @@ def open_evaluation(path: Path, target: int = 0, hidden: Sequence[str] = ()) -> 
     if "manifest" not in metadata:
         raise StorageError(str(file), "is not a training set", "Name a file that `gridtide prepare` wrote")
     manifest = json.loads(metadata["manifest"])
+    if manifest["spec"].get("resolution", "PT1H") != "PT1H":
+        raise TrainingError(
+            manifest["spec"]["name"], f"has steps of {manifest['spec']['resolution']}", "Evaluate a set of hours, PT1H"
+        )
     names = [name.rpartition("/")[2] for name in manifest["locations"][0]["targets"]]
     if not 0 <= target < len(names):
         listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names)) or "none"

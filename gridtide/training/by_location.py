@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from gridtide.curated import Input
@@ -94,6 +94,7 @@ def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
         "refused": list(hourly.refused),
         "stored": sorted(gathered.stored),
         "corrections": hourly.corrections,
+        "step": hourly.step.total_seconds(),
         "period": [hourly.period.start.isoformat(), hourly.period.end.isoformat()],
     }
     return tensors.encode_tensors(arrays, {"about": json.dumps(attributes)})
@@ -115,6 +116,7 @@ def _decode_series(encoded: bytes) -> GatheredSeries:
         arrays["repeats"],
         {number: arrays[f"refused.{number}"] for number in attributes["refused"]},
         attributes["corrections"],
+        timedelta(seconds=attributes["step"]),
     )
     return GatheredSeries(hourly, frozenset(attributes["stored"]))
 

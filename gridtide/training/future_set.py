@@ -1,4 +1,4 @@
-"""The covariates of the steps to predict, of all windows of a set, scaled."""
+"""The covariates of the steps to predict, of all locations of a set, scaled; stored once, whatever the windows."""
 
 from __future__ import annotations
 
@@ -12,47 +12,44 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import TrainingError
-from gridtide.periods import DAY, HOUR, Period, local_day
+from gridtide.observations.array_types import Floats
+from gridtide.periods import DAY, Period, local_day
 from gridtide.training.features.bases import Base
-from gridtide.training.features.columns import ABSENT, UNSCALED, Feature
+from gridtide.training.features.calendar import derive_calendar
+from gridtide.training.features.columns import UNSCALED, Columns, Feature, align_columns
 from gridtide.training.features.future import (
     Forecast,
-    FutureCovariates,
+    FutureBase,
     align_forecasts,
-    build_future,
     collect_forecasts,
+    describe_age,
+    stack_forecasts,
     without_versions,
 )
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import SeriesKind
 from gridtide.training.spec import Location, TrainingSpec
-from gridtide.training.windows.scaling import Scale, fit_scale, identity_scale
+from gridtide.training.windows.scaling import Scale, fit_scale, identity_scale, join_scales
 from gridtide.training.windows.windows import Windows
+
+CALENDAR = "calendar/"
+"""The prefix of the keys of calendar columns."""
 
 
 @dataclass(frozen=True)
 class FutureSet:
-    """G covariates of the N windows of each split over H steps: `values` (N, H, G) float32, scaled, 0 where missing;
-    `mask` (N, H, G): where known; `columns` and `scales`: one each per location; `unscaled`: per location, the columns
-    left out because nothing scales them. G is 0 if the spec asks for none.
+    """G covariates of the steps of a set: `base`, scaled; `columns` and `scales`: one each per location; `unscaled`:
+    per location, the columns left out because nothing scales them. G is 0 if the spec asks for none.
     """
 
-    values: Mapping[str, npt.NDArray[np.float32]]
-    mask: Mapping[str, npt.NDArray[np.bool_]]
+    base: FutureBase
     columns: tuple[tuple[Feature, ...], ...]
     scales: tuple[Scale, ...]
     unscaled: tuple[tuple[str, ...], ...]
 
 
-def assemble_future(
-    spec: TrainingSpec,
-    period: Period,
-    train: slice,
-    bases: Sequence[Base],
-    placed: Mapping[str, npt.NDArray[np.int64]],
-) -> FutureSet:
-    """Returns the covariates of the windows `placed` of each split: location, start, and the half-open range of the
-    steps to predict, (N, 4).
+def assemble_future(spec: TrainingSpec, period: Period, train: slice, bases: Sequence[Base]) -> FutureSet:
+    """Returns the covariates of the steps of `period`, of the locations of `bases`.
 
     Forecasts are scaled by their versions for the steps `train`. A forecast without a scale there is left out at the
     location; `TrainingError` is raised if the spec refuses such inputs.
@@ -75,36 +72,40 @@ def assemble_future(
             "Choose another period, train_end or series, or unscaled_inputs drop",
         )
     scaled = [_scale_forecasts(row, scale) for row, scale in zip(forecasts, scales, strict=True)]
-    covariates = {
-        split: [
-            _build_location(spec, period, number, scaled[number], rows[rows[:, 0] == number])
-            for number in range(len(bases))
-        ]
-        for split, rows in placed.items()
-    }
-    columns = _align_columns([part.columns for part in next(iter(covariates.values()))])
-    values = {split: _join_locations(parts, placed[split], columns[0]) for split, parts in covariates.items()}
+    calendars = [_derive_future_calendar(spec, location, period) for location in spec.locations]
+    aligned = align_columns([Columns(part.features, part.values, part.observed) for part in calendars])
+    calendar = np.stack([part.values.T for part in aligned]).astype(np.float32)
+    columns = [(*_list_columns(row), *part.features) for row, part in zip(scaled, aligned, strict=True)]
     return FutureSet(
-        {split: np.nan_to_num(array, nan=0.0) for split, array in values.items()},
-        {split: ~np.isnan(array) for split, array in values.items()},
+        stack_forecasts(scaled, calendar, DAY // spec.resolution),
         tuple(columns),
         tuple(_spread_scale(scale, len(columns[0])) for scale in scales),
         tuple(unscaled),
     )
 
 
+def _derive_future_calendar(spec: TrainingSpec, location: Location, period: Period) -> Columns:
+    """Returns the calendar columns of the steps of `period` at `location`; none if the spec asks for none."""
+    if spec.future_calendar:
+        return derive_calendar(period, location.timezone, location.holidays, spec.resolution)
+    steps = period.duration // spec.resolution
+    return Columns((), np.empty((0, steps)), np.empty((0, steps), bool))
+
+
+def _list_columns(forecasts: Sequence[Forecast]) -> list[Feature]:
+    """Returns the columns of `forecasts`: each with that of its age."""
+    return [column for forecast in forecasts for column in (forecast.feature, describe_age(forecast.feature))]
+
+
 def _fit_forecasts(spec: TrainingSpec, forecasts: Sequence[Forecast], train: slice) -> Scale:
     """Returns the scale of each of `forecasts`, fitted on its versions for the steps `train`."""
-    if spec.scaling != "standard" or not forecasts:
+    if spec.scaling == "none" or not forecasts:
         return identity_scale(len(forecasts))
     fitted = []
     for forecast in forecasts:
         values = forecast.value[(forecast.row >= train.start) & (forecast.row < train.stop)][:, None]
-        fitted.append(fit_scale(values, np.ones(values.shape, bool)))
-    mean, deviation, spread = (
-        np.concatenate([getattr(scale, name) for scale in fitted]) for name in ("mean", "deviation", "spread")
-    )
-    return Scale(mean, deviation, spread > 0)
+        fitted.append(fit_scale(values, np.ones(values.shape, bool), spec.scaling))
+    return join_scales(fitted)
 
 
 def _scale_forecasts(forecasts: Sequence[Forecast], scale: Scale) -> list[Forecast]:
@@ -112,7 +113,7 @@ def _scale_forecasts(forecasts: Sequence[Forecast], scale: Scale) -> list[Foreca
     scaled = []
     for number, forecast in enumerate(forecasts):
         if scale.spread[number]:
-            scaled.append(replace(forecast, value=(forecast.value - scale.mean[number]) / scale.deviation[number]))
+            scaled.append(replace(forecast, value=_scale_column(scale, number, forecast.value)))
         else:
             feature = forecast.feature
             if feature.series:
@@ -121,42 +122,9 @@ def _scale_forecasts(forecasts: Sequence[Forecast], scale: Scale) -> list[Foreca
     return scaled
 
 
-def _build_location(
-    spec: TrainingSpec, period: Period, number: int, forecasts: Sequence[Forecast], rows: npt.NDArray[np.int64]
-) -> FutureCovariates:
-    """Returns the covariates of the windows `rows` (N, 4) of the location `number`."""
-    windows = Windows(rows[:, 1], rows[:, 2], rows[:, 3])
-    calendar = (spec.locations[number], period) if spec.future_calendar else None
-    return build_future(forecasts, windows, windows.start + spec.seq_len, spec.horizon, calendar)
-
-
-def _align_columns(columns_by_location: Sequence[Sequence[Feature]]) -> list[tuple[Feature, ...]]:
-    """Returns the columns of each location in one order; a column that a location lacks is called absent."""
-    all_columns = {column.key: column for columns in columns_by_location for column in columns}
-    aligned = []
-    for columns in columns_by_location:
-        by_key = {column.key: column for column in columns}
-        aligned.append(
-            tuple(
-                by_key.get(key) or replace(column, name="absent", unit="", formula=ABSENT, series=None)
-                for key, column in all_columns.items()
-            )
-        )
-    return aligned
-
-
-def _join_locations(
-    parts: Sequence[FutureCovariates], rows: npt.NDArray[np.int64], columns: Sequence[Feature]
-) -> npt.NDArray[np.float32]:
-    """Returns the values of all locations for the windows `rows` (N, 4) in the order of `columns`; NaN in those that a
-    location lacks."""
-    numbers_by_key = {column.key: number for number, column in enumerate(columns)}
-    joined = np.full((len(rows), parts[0].values.shape[1], len(columns)), np.nan, np.float32)
-    for location, part in enumerate(parts):
-        of_location = np.full((len(part.values), *joined.shape[1:]), np.nan, np.float32)
-        of_location[:, :, [numbers_by_key[column.key] for column in part.columns]] = part.values
-        joined[rows[:, 0] == location] = of_location
-    return joined
+def _scale_column(scale: Scale, number: int, values: Floats) -> Floats:
+    """Returns `values` (N,) of the column `number` of `scale`, scaled."""
+    return scale.take(np.arange(len(scale.mean)) == number).apply(values[:, None])[:, 0]
 
 
 def _spread_scale(scale: Scale, column_count: int) -> Scale:
@@ -164,17 +132,21 @@ def _spread_scale(scale: Scale, column_count: int) -> Scale:
     spread_out = identity_scale(column_count)
     forecast_columns = slice(0, 2 * len(scale.mean), 2)
     spread_out.mean[forecast_columns], spread_out.deviation[forecast_columns] = scale.mean, scale.deviation
-    return spread_out
+    if scale.knots is None:
+        return spread_out
+    knots = np.full((column_count, scale.knots.shape[1]), np.nan)
+    knots[forecast_columns] = scale.knots
+    return replace(spread_out, knots=knots)
 
 
 def find_next_steps(spec: TrainingSpec, location: Location, t0: datetime) -> tuple[int, int]:
-    """Returns the half-open range of hours after `t0` that are predicted then: after the gap, or, with a gate, those of
+    """Returns the half-open range of steps after `t0` that are predicted then: after the gap, or, with a gate, those of
     the next local day."""
     if spec.gate is None:
         return spec.gap, spec.gap + spec.horizon
     zone = ZoneInfo(location.timezone)
     next_day = local_day(t0.astimezone(zone).date() + DAY, zone)
-    return (next_day.start - t0) // HOUR, (next_day.end - t0) // HOUR
+    return (next_day.start - t0) // spec.resolution, (next_day.end - t0) // spec.resolution
 
 
 def build_next_future(
@@ -190,32 +162,34 @@ def build_next_future(
     order of the `columns` of a manifest; NaN where not known, and where a value lies outside the `limits` of the
     manifest."""
     first, end = find_next_steps(spec, location, t0)
-    period = Period(t0, t0 + end * HOUR)
+    period = Period(t0, t0 + end * spec.resolution)
     numbers = {name: number for number, name in enumerate(hourly.names)}
     kinds = {
         _parse_forecast_key(column["key"]): numbers[column["series"]]
         for column in columns
         if column["series"] in numbers and not column["name"].endswith(" age")
     }
-    positions = {column["key"]: position for position, column in enumerate(columns)}
     forecast_limits = {
         name.removeprefix("future "): bounds for name, bounds in limits.items() if name.startswith("future ")
     }
-    forecasts = [
-        replace(
-            forecast,
-            value=(forecast.value - scale.mean[positions[forecast.feature.key]])
-            / scale.deviation[positions[forecast.feature.key]],
-        )
-        for forecast in collect_forecasts(hourly, period, kinds, spec.cleaning, forecast_limits)[0].values()
-    ]
+    versions, _ = collect_forecasts(hourly, period, kinds, spec.cleaning, forecast_limits)
+    issued = {forecast.feature.key: forecast for forecast in versions.values()}
+    calendar = _derive_future_calendar(spec, location, period)
+    calendar_rows = {feature.key: row for feature, row in zip(calendar.features, calendar.values, strict=True)}
+    forecasts, calendar_columns = [], []
+    for position, column in enumerate(columns):
+        if column["key"].startswith(CALENDAR):
+            is_present = column["key"] in calendar_rows and column["name"] != "absent"
+            calendar_columns.append(calendar_rows[column["key"]] if is_present else np.full(end, np.nan))
+        elif not column["key"].endswith(" age"):
+            forecast = issued.get(column["key"]) or without_versions(Feature(**column))
+            forecasts.append(replace(forecast, value=_scale_column(scale, position, forecast.value)))
+    stacked = np.array(calendar_columns, np.float32).reshape(-1, end).T[None]
     window = Windows(np.array([-spec.seq_len]), np.array([first]), np.array([end]))
-    calendar = (location, period) if spec.future_calendar else None
-    built = build_future(forecasts, window, np.array([0]), spec.horizon, calendar)
-    values = np.full((spec.horizon, len(columns)), np.nan, np.float32)
-    for number, column in enumerate(built.columns):
-        if column.key in positions and columns[positions[column.key]]["name"] != "absent":
-            values[:, positions[column.key]] = built.values[0, :, number]
+    gathered = stack_forecasts([forecasts], stacked, DAY // spec.resolution).gather(
+        np.array([0]), np.array([0]), window, spec.horizon
+    )
+    values: npt.NDArray[np.float32] = gathered[0]
     return values
 
 

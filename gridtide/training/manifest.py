@@ -21,10 +21,13 @@ from gridtide.errors import StorageError, TrainingError
 from gridtide.periods import microseconds
 from gridtide.threads import run_blocking
 from gridtide.training import tensors
+from gridtide.training.features.future import FUTURE_ARRAYS
 from gridtide.training.reports import data_card, report_page, set_report
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
+from gridtide.training.series.steps import name_steps
 from gridtide.training.spec import TrainingSpec, load_spec
 from gridtide.training.training_set import TrainingSet
+from gridtide.training.windows.weighting import weigh_steps
 
 if TYPE_CHECKING:
     from gridtide.lake import Lake
@@ -132,10 +135,11 @@ def _build_card(
         for part in parts:
             digest.update(part)
         hashes[name] = digest.hexdigest()
-    card = data_card.write_card(manifest, report, set_report.list_findings(report))
+    findings = set_report.list_findings(report)
+    card = data_card.write_card(manifest, report, findings)
     return {
         "README.md": [card.encode()],
-        "croissant.json": [data_card.write_croissant(manifest, _measure_files(bodies), hashes).encode()],
+        "croissant.json": [data_card.write_croissant(manifest, _measure_files(bodies), hashes, findings).encode()],
     }
 
 
@@ -160,7 +164,8 @@ def _encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
 def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
     """Returns the tensors of the file: the arrays of the set, the time of each step (T,) in seconds since 1970, and the
     scales."""
-    seconds = microseconds(training_set.period.start) // 1_000_000 + 3600 * np.arange(training_set.bounds.steps)
+    step = int(training_set.spec.resolution.total_seconds())
+    seconds = microseconds(training_set.period.start) // 1_000_000 + step * np.arange(training_set.bounds.steps)
     return {
         "values": training_set.values,
         "mask": training_set.mask,
@@ -179,17 +184,27 @@ def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
 
 def _optional_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
     """Returns the tensors that a set has only if its spec asks for them: the range of steps to predict of each window
-    (N, 2), with a gap or a gate; the covariates of these steps (N, H, G), their mask and scales (R, G); and the static
-    covariates (R, S)."""
+    (N, 2), with a gap or a gate; the covariates of all steps (see `FutureBase`) and their scales (R, G); the train
+    quantiles of columns scaled by them (R, F, Q); the weights of steps (R, T); and the static covariates (R, S)."""
     spec, future = training_set.spec, training_set.future
     optional: dict[str, npt.NDArray[np.generic]] = {}
     if spec.gap or spec.gate:
         optional |= {f"target_steps.{name}": steps for name, steps in training_set.target_steps.items()}
     if spec.has_future:
-        optional |= {f"future.{name}": values for name, values in future.values.items()}
-        optional |= {f"future_mask.{name}": mask for name, mask in future.mask.items()}
+        optional |= {f"future_{name}": getattr(future.base, name) for name in FUTURE_ARRAYS}
         optional["future_mean"] = _stack_float32(scale.mean for scale in future.scales)
         optional["future_deviation"] = _stack_float32(scale.deviation for scale in future.scales)
+    for prefix, scales in (
+        ("", training_set.scales),
+        ("target_", training_set.target_scales),
+        ("future_", future.scales),
+    ):
+        knots = [scale.knots for scale in scales if scale.knots is not None]
+        if knots:
+            optional[f"{prefix}knots"] = _stack_float32(knots)
+    if spec.weights is not None:
+        mask, train_end = training_set.target_mask, training_set.bounds.train_end
+        optional["weights"] = weigh_steps(spec, spec.weights, training_set.targets, mask, train_end)
     if spec.locations[0].static:
         names = sorted(spec.locations[0].static)
         optional["static"] = np.array([[place.static[name] for name in names] for place in spec.locations], np.float32)
@@ -272,11 +287,12 @@ def report_set(
 ) -> dict[str, Any]:
     """Returns a summary of the set for people and flows, JSON-able; `sizes` are bytes by file in `folder`.
 
-    `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `splits`: the number
-    of windows of each, `locations`: targets, columns, for each input the shares that are reported, imputed, rejected
-    and missing, the number of cells that each rule `rejected`, what is `unscaled` and was left out, the `largest`
-    scaled values by column and split, and the share of each target that was `known_before` t0; `dropped` columns,
-    number of `inputs`, `fingerprint`, and `corrections` as in the manifest, if series were shifted or renamed.
+    `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `unit`: what its steps
+    are called, `splits`: the number of windows of each, `locations`: targets, columns, for each input the shares that
+    are reported, imputed, rejected and missing, the number of cells that each rule `rejected`, what is `unscaled` and
+    was left out, the `largest` scaled values by column and split, and the share of each target that was `known_before`
+    t0; `dropped` columns, number of `inputs`, `fingerprint`, and `corrections` as in the manifest, if series were
+    shifted or renamed.
     """
     codes_by_quality = {"reported": REPORTED, "imputed": IMPUTED, "rejected": REJECTED, "missing": MISSING}
     locations = {
@@ -312,6 +328,7 @@ def report_set(
             "seq_len": spec.seq_len,
             "horizon": spec.horizon,
         },
+        "unit": name_steps(spec.resolution),
         "splits": {name: len(windows) for name, windows in training_set.windows.items()},
         "locations": locations,
         "dropped": list(training_set.dropped),

@@ -23,12 +23,14 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.errors import TrainingError
 from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.times import MICROSECONDS_PER_HOUR, read_times, to_floats
-from gridtide.periods import DAY, EPOCH, HOUR, Period
+from gridtide.periods import DAY, EPOCH, HOUR, Period, floor
 from gridtide.quality.screening import LOOKBACK
+from gridtide.training.series.coarsening import coarsen_hours
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.hourly_grid import HourlyGrid
 from gridtide.training.series.matching import similar_names
-from gridtide.training.spec import LONGEST_DAY, TrainingSpec
+from gridtide.training.series.steps import name_steps
+from gridtide.training.spec import TrainingSpec
 from gridtide.training.windows import splits
 from gridtide.variables import WILDCARDS, SeriesName, matches_any
 
@@ -102,7 +104,7 @@ async def plan_reading(
 async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     """Reads the series of `plan` from `lake`, each in one unit; warns of hours in a unit that cannot be converted."""
     patterns = plan.patterns
-    grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns))
+    grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns), resolution=plan.spec.resolution)
     corrections, locations = curated.Corrections(), named_locations(patterns)
     tables = curated.read_tables(lake, plan.entries.values(), plan.files, plan.hours, locations, corrections)
     async for name, table in tables:
@@ -111,6 +113,8 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     for series, unit in plan.expected.items():
         grid.expect(series, unit)
     hourly = replace(grid.finish(), corrections=corrections.describe(plan.entries))
+    if plan.spec.resolution > HOUR:
+        hourly = coarsen_hours(hourly, plan.spec.resolution)
     _warn_of_units(plan.spec, hourly)
     return GatheredSeries(hourly, names_read)
 
@@ -120,11 +124,11 @@ def _warn_of_units(spec: TrainingSpec, hourly: Hourly) -> None:
         hour_numbers = np.flatnonzero(hours)
         if len(hour_numbers):
             first_hour, last_hour = (
-                hourly.period.start + int(hour_number) * HOUR for hour_number in hour_numbers[[0, -1]]
+                hourly.period.start + int(hour_number) * hourly.step for hour_number in hour_numbers[[0, -1]]
             )
             logger.warning(
-                "%s: %d hours of %s from %s to %s are left out: they come in a unit that cannot be converted to %s",
-                *(spec.name, len(hour_numbers), hourly.names[number]),
+                "%s: %d %s of %s from %s to %s are left out: they come in a unit that cannot be converted to %s",
+                *(spec.name, len(hour_numbers), name_steps(hourly.step), hourly.names[number]),
                 *(f"{first_hour:%Y-%m-%dT%H:%MZ}", f"{last_hour:%Y-%m-%dT%H:%MZ}", hourly.units[number]),
             )
 
@@ -144,17 +148,20 @@ def select_entries(spec: TrainingSpec, config: Config) -> list[Entry]:
 def find_history_length(spec: TrainingSpec, entries: Mapping[str, Entry]) -> timedelta:
     """Returns how far before the first row of `spec` values of `entries` are read."""
     lags = [entry.available.lag + entry.resolution for entry in entries.values() if entry.available.lag]
-    lookback = timedelta(hours=max((*spec.features.lags, *spec.features.rolling), default=0))
+    lookback = max((*spec.features.lags, *spec.features.rolling), default=0) * spec.resolution
+    lookback = -(-lookback // HOUR) * HOUR  # rows at the same minute of an hour are judged together
     extra_days = -((PUNCTUAL - max(lags, default=PUNCTUAL)) // DAY)  # whole days: rows are hours
-    cleaning = LOOKBACK * HOUR + PUNCTUAL if spec.cleaning.is_screened else spec.cleaning.stale * HOUR
+    rules = spec.cleaning
+    longest_run = LOOKBACK if rules.is_screened else max(rules.stale, rules.repeat) + rules.fill_limit
+    cleaning = -(-longest_run * HOUR // DAY) * DAY + PUNCTUAL  # a value that fills a gap may end a run
     return max(HISTORY, cleaning) + max(extra_days, 0) * DAY + lookback
 
 
 def find_lead_length(spec: TrainingSpec, *, with_targets: bool = False) -> timedelta:
     """Returns how far after the last row of `spec` values are read, for series that are known ahead; `with_targets`, if
     the steps after the last row are to be predicted, so far as the forecasts of these steps reach."""
-    longest = 2 * LONGEST_DAY if spec.gate else spec.gap + spec.horizon
-    return timedelta(hours=max(*spec.leads, 0, longest if with_targets and spec.has_future else 0))
+    longest = 2 * spec.longest_day if spec.gate else spec.gap + spec.horizon
+    return max(*spec.leads, 0, longest if with_targets and spec.has_future else 0) * spec.resolution
 
 
 def named_locations(patterns: Iterable[str]) -> set[str] | None:
@@ -182,17 +189,25 @@ async def resolve_period(
     start, end = spec.start, spec.end
     if start is None or end is None:
         extent = await _target_extent(spec, entries, lake, inputs)
-        start, end = start or extent.start, end or extent.end
-    hour_count = (end - start) // HOUR
-    if hour_count < spec.window_length:
-        gap = f" + gap {spec.gap}" if spec.gap else f" + up to {LONGEST_DAY} from the gate" if spec.gate else ""
+        whole_start, whole_end = _shrink_to_steps(extent, spec.resolution)
+        start, end = start or whole_start, end or whole_end
+    step_count, unit = (end - start) // spec.resolution, "hours" if spec.resolution == HOUR else "steps"
+    if step_count < spec.window_length:
+        gap = f" + gap {spec.gap}" if spec.gap else f" + up to {spec.longest_day} from the gate" if spec.gate else ""
         raise TrainingError(
             spec.name,
-            f"a window is {spec.window_length} hours long (seq_len {spec.seq_len}{gap} + horizon {spec.horizon}), "
-            f"but there are only {max(hour_count, 0)} hours of targets from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
+            f"a window is {spec.window_length} {unit} long (seq_len {spec.seq_len}{gap} + horizon {spec.horizon}), "
+            f"but there are only {max(step_count, 0)} {unit} of targets "
+            f"from {start:%Y-%m-%dT%HZ} to {end:%Y-%m-%dT%HZ}",
             "Backfill more, or shorten seq_len or horizon",
         )
     return Period(start, end)
+
+
+def _shrink_to_steps(extent: Period, resolution: timedelta) -> tuple[datetime, datetime]:
+    """Returns the start of the first and the end of the last whole step within the whole hours `extent`."""
+    step = max(resolution, HOUR)
+    return EPOCH - (EPOCH - extent.start) // step * step, floor(extent.end, step)
 
 
 async def _target_extent(

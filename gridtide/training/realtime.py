@@ -20,7 +20,7 @@ from gridtide.entries.aliases import keep_names
 from gridtide.entries.entry import Config
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Mask
-from gridtide.periods import DAY, HOUR, Period, microseconds
+from gridtide.periods import DAY, HOUR, Period, floor, microseconds
 from gridtide.training import training_set
 from gridtide.training.features.bases import Base, derive_bases
 from gridtide.training.future_set import build_next_future
@@ -35,7 +35,7 @@ from gridtide.training.reading import (
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import LocationSeries, SeriesKind, parse_key, parse_shifts
 from gridtide.training.spec import TrainingSpec, load_spec
-from gridtide.training.windows.scaling import Scale
+from gridtide.training.stored.scales import find_scale
 from gridtide.variables import matches_any
 
 if TYPE_CHECKING:
@@ -65,11 +65,25 @@ def take_last_hours(manifest: Mapping[str, Any], tensors: Mapping[str, npt.NDArr
 
     Raises `TrainingError` if the set has fewer hours.
     """
-    steps = len(tensors["time"])
-    if not 0 < hours <= steps:
-        raise TrainingError(manifest["spec"]["name"], f"has {steps} hours, not {hours}", f"Ask for 1 to {steps}")
-    values, mask = (np.ascontiguousarray(tensors[name][:, steps - hours :]) for name in ("values", "mask"))
-    return Context(values, mask, np.array(tensors["time"][steps - hours :]))
+    time = tensors["time"]
+    steps = len(time)
+    seconds = int(time[1] - time[0]) if steps > 1 else 3600
+    count, available = hours * 3600 // seconds, steps * seconds // 3600
+    if not 0 < count <= steps:
+        raise TrainingError(
+            manifest["spec"]["name"], f"has {available} hours, not {hours}", f"Ask for 1 to {available}"
+        )
+    values, mask = (np.ascontiguousarray(tensors[name][:, steps - count :]) for name in ("values", "mask"))
+    return Context(values, mask, np.array(time[steps - count :]))
+
+
+def _count_steps(spec: TrainingSpec, hours: int) -> int:
+    """Returns the steps of `spec` in the last `hours`; raises `TrainingError` if it is less than one."""
+    count = hours * HOUR // spec.resolution
+    if count < 1:
+        least = "one hour" if spec.resolution <= HOUR else f"{spec.resolution // HOUR} hours"
+        raise TrainingError(spec.name, f"lookback_hours is {hours}", f"Ask for {least} at least")
+    return count
 
 
 async def gather_newest_hours(
@@ -91,29 +105,28 @@ async def gather_newest_hours(
     zone, for hours before the set's first if its cleaning was fitted, and for a series in another unit.
     """
     spec = _fitted_spec(manifest)
-    if hours < 1:
-        raise TrainingError(spec.name, f"lookback_hours is {hours}", "Ask for one hour at least")
     if until and until.tzinfo is None:
         raise TrainingError(spec.name, f"until is {until}, without a time zone", "Give it one, such as UTC")
-    last_end = (until or datetime.now(UTC)).astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    plan = await _plan_newest(spec, manifest, config, lake, Period(last_end - hours * HOUR, last_end))
+    step, last_end = spec.resolution, floor((until or datetime.now(UTC)).astimezone(UTC), spec.resolution)
+    count = _count_steps(spec, hours)
+    plan = await _plan_newest(spec, manifest, config, lake, Period(last_end - count * step, last_end))
     gathered = await gather_series(plan, lake)
     _check_series(manifest, plan, gathered)
     inputs = [location["columns"][: tensors["quality"].shape[2]] for location in manifest["locations"]]
     located = [LocationSeries(_numbers_by_kind(columns, gathered.hourly), {}) for columns in inputs]
-    shifts = parse_shifts(column["key"] for column in inputs[0])
+    shifts = parse_shifts((column["key"] for column in inputs[0]), step)
     limits = [location.get("limits", {}) for location in manifest["locations"]]  # sets of 0.1.0 have none
     bases = derive_bases(spec, gathered.hourly, plan.rows, located, shifts, limits)
-    end_row = (last_end - plan.rows.start) // HOUR
+    end_row = (last_end - plan.rows.start) // step
     columns_by_location = [
-        _columns_by_name(base, [column["name"] for column in location["columns"]], slice(end_row - hours, end_row))
+        _columns_by_name(base, [column["name"] for column in location["columns"]], slice(end_row - count, end_row))
         for base, location in zip(bases, manifest["locations"], strict=True)
     ]
-    scales = [Scale(*pair) for pair in zip(tensors["mean"], tensors["deviation"], strict=True)]
+    scales = [find_scale(manifest, tensors, "inputs", number) for number in range(len(spec.locations))]
     return Context(
         training_set.scale_bases([values for values, _ in columns_by_location], scales),
         np.stack([mask for _, mask in columns_by_location]),
-        microseconds(last_end) // 1_000_000 - 3600 * np.arange(hours, 0, -1),
+        microseconds(last_end) // 1_000_000 - int(step.total_seconds()) * np.arange(count, 0, -1),
         _build_future(spec, manifest, tensors, gathered.hourly, last_end) if spec.has_future else None,
     )
 
@@ -133,7 +146,7 @@ def _build_future(
                 spec,
                 place,
                 manifest["locations"][number]["future"],
-                Scale(tensors["future_mean"][number], tensors["future_deviation"][number]),
+                find_scale(manifest, tensors, "future", number),
                 manifest["locations"][number].get("limits", {}),
                 hourly,
                 t0,
@@ -202,7 +215,9 @@ def _check_series(manifest: Mapping[str, Any], plan: ReadingPlan, gathered: Gath
 def _numbers_by_kind(columns: Sequence[Mapping[str, Any]], hourly: Hourly) -> dict[SeriesKind, int]:
     """Returns, by kind, the number in `hourly` of each series that the input `columns` of a location are made of."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
-    return {parse_key(column["key"])[0]: numbers[column["series"]] for column in columns if column["series"]}
+    return {
+        parse_key(column["key"], hourly.step)[0]: numbers[column["series"]] for column in columns if column["series"]
+    }
 
 
 def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
@@ -212,7 +227,7 @@ def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
     """
     spec = load_spec(manifest["spec"])
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
-    moments = {name: start + bounds[name] * HOUR for name in ("train_end", "validation_end")}
+    moments = {name: start + bounds[name] * spec.resolution for name in ("train_end", "validation_end")}
     locations = tuple(location.model_copy(update={"targets": ()}) for location in spec.locations)
     return spec.model_copy(update={"splits": spec.splits.model_copy(update=moments), "locations": locations})
 

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from gridtide.config.readings import read_once
 from gridtide.entries.field_types import check_zone
 from gridtide.errors import TrainingError
+from gridtide.periods import floor
 from gridtide.training.ring import Layout
 from gridtide.variables import SeriesName, matches_any
 
@@ -95,8 +107,58 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 OnceEach = AfterValidator(_once_each)
 
 
-LONGEST_DAY = 25
-"""The hours of a local day on which clocks are set back."""
+LONGEST_DAY = timedelta(hours=25)
+"""The length of a local day on which clocks are set back."""
+
+
+RESOLUTIONS = {
+    "PT5M": timedelta(minutes=5),
+    "PT15M": timedelta(minutes=15),
+    "PT30M": timedelta(minutes=30),
+    "PT1H": timedelta(hours=1),
+    "P1D": timedelta(days=1),
+}
+"""The lengths that a step can have; days are days of UTC."""
+
+
+LONGEST_HISTORY = 336
+"""The most hours, or days, by which lags and windows of statistics look back."""
+
+
+SHORTEST_STEPS = timedelta(hours=1) // min(RESOLUTIONS.values())
+"""The steps of an hour at the finest resolution."""
+
+
+STEP_KEYS = (
+    *(("seq_len",), ("horizon",), ("stride",), ("gap",), ("leads",)),
+    *(("splits", "gap"), ("features", "lags"), ("features", "rolling")),
+)
+"""The keys whose numbers of steps can be written as durations."""
+
+
+def _count_durations(document: dict[str, Any], path: Sequence[str], resolution: timedelta) -> dict[str, Any]:
+    """Returns `document` with the durations at `path` as numbers of steps; raises `ValueError` for one that is not a
+    multiple of `resolution`."""
+    key, *inner = path
+    if key not in document:
+        return document
+    value = document[key]
+    if inner:
+        return {**document, key: _count_durations(value, inner, resolution)} if isinstance(value, dict) else document
+
+    def count_steps(item: Any) -> Any:
+        if not (isinstance(item, str) and item.startswith("P")):
+            return item
+        duration = DURATIONS.validate_python(item)
+        if duration % resolution:
+            raise ValueError(f"{'.'.join(path)}: {item} is not a multiple of the resolution, {resolution}")
+        return duration // resolution
+
+    is_list = isinstance(value, list | tuple)
+    return {**document, key: [count_steps(item) for item in value] if is_list else count_steps(value)}
+
+
+DURATIONS = TypeAdapter(timedelta)
 
 
 ALL_INPUTS = ("*/*/*",)
@@ -175,11 +237,15 @@ class Features(StrictModel):
     )
     prices: bool = Field(False, description="Spreads of real-time to day-ahead prices, and between places")
     weather: bool = Field(False, description="Degree days, cube of the wind speed, temperature by hour of the day")
-    lags: Annotated[tuple[Annotated[int, Field(ge=1, le=336)], ...], OnceEach] = Field(
-        (), max_length=24, description="Hours before the freshest value at which an input is looked up again"
+    lags: Annotated[tuple[Annotated[int, Field(ge=1, le=LONGEST_HISTORY * SHORTEST_STEPS)], ...], OnceEach] = Field(
+        (),
+        max_length=24,
+        description="Steps before the freshest value at which an input is looked up again, or durations such as P1D",
     )
-    rolling: Annotated[tuple[Annotated[int, Field(ge=2, le=336)], ...], OnceEach] = Field(
-        (), max_length=24, description="Hours over which statistics of an input are taken, such as 3, 24 and 168"
+    rolling: Annotated[tuple[Annotated[int, Field(ge=2, le=LONGEST_HISTORY * SHORTEST_STEPS)], ...], OnceEach] = Field(
+        (),
+        max_length=24,
+        description="Steps over which statistics of an input are taken, such as 3, 24 and 168, or durations",
     )
     statistics: Annotated[tuple[Literal["mean", "std", "min", "max"], ...], OnceEach] = Field(
         ("mean", "std", "min", "max"), min_length=1, description="Which statistics are taken over them"
@@ -303,8 +369,28 @@ class Ring(StrictModel):
     ranks: int = Field(1, ge=1, le=1024, description="Devices of the ring")
 
 
+ScalingMethod = Literal["standard", "robust", "log1p", "quantile", "per_window", "none"]
+
+
+class Weights(StrictModel):
+    """How much each step to predict counts in training; the batches have the weights."""
+
+    half_life: Annotated[timedelta, Field(gt=timedelta(0))] | None = Field(
+        None, description="A step weighs half as much for each of these durations before the end of training"
+    )
+    peaks: float = Field(
+        1.0, ge=1, le=1000, description="How many times as much the steps with the largest targets weigh"
+    )
+    peak_share: float = Field(0.1, gt=0, lt=1, description="The share of train steps that are such")
+
+
+LATER_KEYS = ("quality", "target_scaling", "weights")
+"""Keys that came after sets had been written with their spec; they are written only if they are not the default, so
+that an older spec still gives the same bytes."""
+
+
 class TrainingSpec(StrictModel):
-    """A training set: windows of `seq_len` hours of inputs that predict `horizon` hours of targets."""
+    """A training set: windows of `seq_len` steps of inputs that predict `horizon` steps of targets."""
 
     name: str = Field(
         max_length=100, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="Its folder under features/ in the lake"
@@ -318,7 +404,11 @@ class TrainingSpec(StrictModel):
         None, description="First hour no longer in it; without it after the last that has a target"
     )
     as_of: AwareDatetime | None = Field(None, description="Use only what the lake had stored by then")
-    resolution: timedelta = Field(timedelta(hours=1), description="The length of a step; PT1H, the only one")
+    resolution: timedelta = Field(
+        timedelta(hours=1),
+        description="The length of a step: PT5M, PT15M, PT30M, PT1H, or P1D for days of UTC; numbers of steps can be "
+        "durations too, such as P7D",
+    )
     seq_len: int = Field(8760, ge=1, le=1_000_000, description="Steps of context (lookback)")
     horizon: int = Field(24, ge=1, le=8784, description="Steps to predict")
     stride: int = Field(24, ge=1, le=8784, description="Steps between the starts of two windows")
@@ -345,7 +435,13 @@ class TrainingSpec(StrictModel):
         0.1, description="Share of the inputs in its context that a window must have observed, calendar apart"
     )
     min_targets: Fraction = Field(0.5, description="Share of its targets that a window must have observed")
-    scaling: Literal["standard", "none"] = Field("standard", description="Zero mean, unit deviation over train hours")
+    scaling: ScalingMethod = Field(
+        "standard",
+        description="How columns are scaled, fitted on observed train steps: standard, robust, log1p, quantile, "
+        "per_window or none",
+    )
+    target_scaling: ScalingMethod | None = Field(None, description="The same of targets; without it, as scaling")
+    weights: Weights | None = Field(None, description="How much each step to predict counts in training")
     unscaled_inputs: Literal["drop", "pool", "refuse"] = Field(
         "drop",
         description="What to do about an input column that a location never observes in train hours, or that is "
@@ -361,6 +457,17 @@ class TrainingSpec(StrictModel):
     export: tuple[Literal["npz"], ...] = Field((), description="Other formats to write the arrays in, beside the file")
     pictures: bool = Field(True, description="Write a page of pictures beside the file")
 
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        document: dict[str, Any] = serialize(self)
+        unset = [key for key in LATER_KEYS if getattr(self, key) == type(self).model_fields[key].default]
+        return {key: value for key, value in document.items() if key not in unset}
+
+    @property
+    def target_method(self) -> ScalingMethod:
+        """How targets are scaled."""
+        return self.target_scaling or self.scaling
+
     @property
     def has_future(self) -> bool:
         """Whether windows have covariates of the steps to predict."""
@@ -369,13 +476,32 @@ class TrainingSpec(StrictModel):
     @property
     def window_length(self) -> int:
         """The steps from the first of the context to the last to predict; with a gate, at most."""
-        longest_gap = LONGEST_DAY if self.gate else self.gap
+        longest_gap = self.longest_day if self.gate else self.gap
         return self.seq_len + longest_gap + self.horizon
+
+    @property
+    def longest_day(self) -> int:
+        """The steps of the longest local day."""
+        return LONGEST_DAY // self.resolution
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_steps(cls, document: Any) -> Any:
+        if not isinstance(document, dict):
+            return document
+        resolution = document.get("resolution", timedelta(hours=1))
+        try:
+            step = DURATIONS.validate_python(resolution)
+        except ValidationError:
+            return document  # the key is refused by its own check
+        if step not in RESOLUTIONS.values():
+            raise ValueError(f"resolution: {resolution} is not one of {', '.join(RESOLUTIONS)}")
+        for path in STEP_KEYS:
+            document = _count_durations(document, path, step)
+        return document
 
     @model_validator(mode="after")
     def _is_possible(self) -> TrainingSpec:
-        if self.resolution != timedelta(hours=1):
-            raise ValueError(f"resolution: {self.resolution} does not match; series are aligned to the hour, use PT1H")
         if self.start and self.end and self.end <= self.start:
             raise ValueError("end must be after start")
         if not self.cleaning.is_screened and self.quality != Quality():
@@ -383,17 +509,50 @@ class TrainingSpec(StrictModel):
                 "quality: its flags are those of the screening, which cleaning turns off; leave out quality, or "
                 f'"screening": "off" and {", ".join(sorted(THRESHOLD_KEYS))}'
             )
-        if self.gate and (self.horizon, self.gap, self.stride) != (LONGEST_DAY, 0, 24):
-            raise ValueError(
-                f"gate: it predicts local days, of up to {LONGEST_DAY} hours, once a day; give horizon {LONGEST_DAY}, "
-                "and neither gap nor stride"
-            )
+        self._check_resolution()
+        self._check_scaling()
         if len({frozenset(location.static) for location in self.locations}) > 1:
             raise ValueError("locations: they have different names in static; give each the same")
         names = [location.name for location in self.locations]
         if len(set(names)) < len(names):
             raise ValueError(f"locations: two have the same name ({', '.join(names)})")
         return self
+
+    def _check_scaling(self) -> None:
+        """Raises `ValueError` if scalings do not fit together, or do not fit other keys."""
+        for key, method, option in (
+            ("unscaled_inputs", self.scaling, self.unscaled_inputs),
+            ("unscaled_targets", self.target_method, self.unscaled_targets),
+        ):
+            if option == "pool" and method in ("robust", "quantile"):
+                raise ValueError(
+                    f"{key}: scales of {method} cannot be pooled; use standard or log1p, or another option"
+                )
+        if "per_window" in (self.scaling, self.target_method) and self.scaling != self.target_method:
+            raise ValueError("target_scaling: per_window scales targets by the inputs; give it as scaling alone")
+        if self.scaling == "per_window" and self.ring.ranks > 1:
+            raise ValueError("scaling: per_window needs whole windows, so it cannot be used in a ring of several ranks")
+
+    def _check_resolution(self) -> None:
+        """Raises `ValueError` if a key does not fit the resolution."""
+        moments = {"start": self.start, "end": self.end, "splits.train_end": self.splits.train_end}
+        for key, moment in (moments | {"splits.validation_end": self.splits.validation_end}).items():
+            if moment and moment != floor(moment, self.resolution):
+                raise ValueError(f"{key}: {moment.isoformat()} is not the start of a step; with P1D, give midnight UTC")
+        if self.quality != Quality() and self.resolution == timedelta(days=1):
+            raise ValueError("quality: the screening flags hours; leave it out, or use a resolution of an hour or less")
+        longest = LONGEST_HISTORY * max(timedelta(hours=1), self.resolution)
+        if any(rows * self.resolution > longest for rows in (*self.features.lags, *self.features.rolling)):
+            raise ValueError(f"features: lags and rolling look back by {longest.days} days at most")
+        if self.gate and self.resolution == timedelta(days=1):
+            raise ValueError("gate: it predicts the steps of a local day; use a resolution of an hour or less")
+        steps_per_day = timedelta(days=1) // self.resolution
+        if self.gate and (self.horizon, self.gap, self.stride) != (self.longest_day, 0, steps_per_day):
+            stride = "" if steps_per_day == 24 else f", stride {steps_per_day}"
+            raise ValueError(
+                f"gate: it predicts local days, of up to {self.longest_day} steps, once a day; give horizon "
+                f"{self.longest_day}{stride}, and neither gap nor {'stride' if not stride else 'any other stride'}"
+            )
 
 
 def load_spec(spec: TrainingSpec | Mapping[str, Any] | str | Path) -> TrainingSpec:
@@ -447,5 +606,6 @@ def _key_path(location: tuple[str | int, ...]) -> list[str]:
         "cleaning": Cleaning,
         "quality": Quality,
         "ring": Ring,
+        "weights": Weights,
     }
     return list((models[str(location[0])] if len(location) > 1 else TrainingSpec).model_fields)

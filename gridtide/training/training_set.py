@@ -11,14 +11,16 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Mask
-from gridtide.periods import HOUR, Period
+from gridtide.periods import Period
 from gridtide.training.features.bases import Base
 from gridtide.training.features.columns import UNSCALED
 from gridtide.training.future_set import FutureSet, assemble_future
 from gridtide.training.series.cleaning import MISSING, REPORTED
-from gridtide.training.spec import Location, TrainingSpec
+from gridtide.training.spec import TrainingSpec
+from gridtide.training.stored.scales import is_transformed
 from gridtide.training.windows import scaling, splits
-from gridtide.training.windows import windows as windows_module
+from gridtide.training.windows.placing import ObservedCells, divide_locations
+from gridtide.training.windows.windows import Windows
 
 A = TypeVar("A", bound=np.generic)
 
@@ -57,10 +59,11 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
     if not alive.all():
         scaled_bases = [_keep_columns(base, alive) for base in scaled_bases]
         scales = [scale.take(alive) for scale in scales]
+    _check_own_inputs(spec, scaled_bases)
     targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
     scaled_bases = [replace(base, targets=values) for base, values in zip(scaled_bases, targets, strict=True)]
     placed = _divide_windows(spec, period, bounds, scaled_bases)
-    future = assemble_future(spec, period, train, scaled_bases, placed)
+    future = assemble_future(spec, period, train, scaled_bases)
     names_unscaled = [_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)]
     return TrainingSet(
         spec,
@@ -84,11 +87,12 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
 
 def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tuple[list[scaling.Scale], list[Mask]]:
     """Returns the scale of each of `bases`, and which of its columns (F,) have no scale and are left out."""
-    if spec.scaling != "standard":
+    if spec.scaling == "none":
         identity = scaling.identity_scale(len(bases[0].columns))
         return [identity] * len(bases), [np.zeros(len(base.columns), bool) for base in bases]
     counts = np.stack([base.mask[train].sum(axis=0) for base in bases])
-    scales = [scaling.fit_scale(base.values[train], base.mask[train]) for base in bases]
+    bounded = np.array([not is_transformed(column.key) for column in bases[0].columns], bool)
+    scales = [scaling.fit_scale(base.values[train], base.mask[train], spec.scaling, bounded) for base in bases]
     concerned = [
         np.array([column.name != "absent" and not column.key.startswith(BOUNDED) for column in base.columns])
         for base in bases
@@ -108,10 +112,13 @@ def _scale_inputs(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tu
 def _scale_targets(spec: TrainingSpec, bases: Sequence[Base], train: slice) -> tuple[list[scaling.Scale], list[Mask]]:
     """Returns the scale of the targets of each of `bases`, and which of them (K,) have no scale and are left out."""
     columns = bases[0].targets.shape[1]
-    if spec.scaling != "standard":
+    if spec.target_method == "none":
         return [scaling.identity_scale(columns)] * len(bases), [np.zeros(columns, bool) for _ in bases]
     masks = [~np.isnan(base.targets[train]) for base in bases]
-    scales = [scaling.fit_scale(base.targets[train], mask) for base, mask in zip(bases, masks, strict=True)]
+    scales = [
+        scaling.fit_scale(base.targets[train], mask, spec.target_method)
+        for base, mask in zip(bases, masks, strict=True)
+    ]
     if spec.unscaled_targets == "pool":
         counts = np.stack([mask.sum(axis=0) for mask in masks])
         scales = _fill_pooled(scales, counts, [np.ones(columns, bool)] * len(bases))
@@ -133,6 +140,19 @@ def _fill_pooled(
     return [
         scale.replace_where(mask & (scale.spread == 0), pooled) for scale, mask in zip(scales, concerned, strict=True)
     ]
+
+
+def _check_own_inputs(spec: TrainingSpec, bases: Sequence[Base]) -> None:
+    """Raises `TrainingError` if windows are to scale targets and a target is no input of its location."""
+    for base in bases if spec.scaling == "per_window" else ():
+        inputs = {column.series for column in base.columns[: base.quality.shape[1]] if column.lookback >= 0}
+        if absent := sorted(set(base.target_names) - inputs):
+            raise TrainingError(
+                spec.name,
+                f"scaling per_window: {', '.join(absent)} is not among the inputs of {base.location}, whose context "
+                "scales it",
+                "Add it to the inputs, or choose another scaling",
+            )
 
 
 def _without_scale(spec: TrainingSpec, kind: str, names: Mapping[str, Sequence[str]]) -> TrainingError:
@@ -172,67 +192,15 @@ def _leave_out(base: Base, columns: Mask) -> Base:
     )
 
 
-def _place_windows(spec: TrainingSpec, location: Location, period: Period) -> windows_module.Windows:
-    """Returns all windows of `location` within `period`; raises `TrainingError` for a gate in a time zone whose days do
-    not begin on an hour."""
-    if spec.gate is None:
-        shape = {"seq_len": spec.seq_len, "horizon": spec.horizon, "stride": spec.stride, "gap": spec.gap}
-        return windows_module.place_windows(period.duration // HOUR, **shape)
-    try:
-        return windows_module.place_gate_windows(period, location.timezone, int(spec.gate[:2]), seq_len=spec.seq_len)
-    except ValueError as error:
-        raise TrainingError(spec.name, f"gate: {error}", f"Leave out the gate, or {location.name}") from error
-
-
 def _divide_windows(
     spec: TrainingSpec, period: Period, bounds: splits.Bounds, bases: Sequence[Base]
 ) -> dict[str, npt.NDArray[np.int64]]:
     """Returns the location, the start, and the range of steps to predict, of the windows of each split, (N, 4)."""
-    parts_by_split: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in splits.SPLITS}
-    candidate_count = 0
-    for number, (base, location) in enumerate(zip(bases, spec.locations, strict=True)):
-        candidates = _place_windows(spec, location, period)
-        candidate_count = max(candidate_count, len(candidates.start))
+    observed = []
+    for base in bases:
         is_input = [feature.series is not None for feature in base.columns[: base.quality.shape[1]]]
-        valid_windows = windows_module.select_observed(
-            candidates,
-            base.quality[:, is_input] == REPORTED,
-            ~np.isnan(base.targets),
-            seq_len=spec.seq_len,
-            min_inputs=spec.min_inputs,
-            min_targets=spec.min_targets,
-        )
-        for name, windows in splits.divide_windows(valid_windows, bounds, strict=spec.splits.strict).items():
-            parts_by_split[name].append(np.stack([np.full(len(windows.start), number), *windows], axis=1))
-    placed = {name: np.concatenate(parts) for name, parts in parts_by_split.items()}
-    _check_windows(spec, period, bounds, bases, {name: len(rows) for name, rows in placed.items()}, candidate_count)
-    return placed
-
-
-def _check_windows(
-    spec: TrainingSpec,
-    period: Period,
-    bounds: splits.Bounds,
-    bases: Sequence[Base],
-    counts: Mapping[str, int],
-    candidate_count: int,
-) -> None:
-    """Raises `TrainingError` if a requested split has no window; `counts` are the windows of each."""
-    empty_splits = [name for name in splits.requested_splits(spec) if not counts[name]]
-    if empty_splits:
-        window_counts = ", ".join(f"{name} {count}" for name, count in counts.items())
-        ranges = ", ".join(f"{name} {max(end - begin, 0)} h" for name, (begin, end) in bounds.ranges().items())
-        steps = np.flatnonzero(np.any([~np.isnan(base.targets).all(axis=1) for base in bases], axis=0))
-        observed = Period(*(period.start + int(window_row) * HOUR for window_row in (steps[0], steps[-1] + 1)))
-        raise TrainingError(
-            spec.name,
-            f"no window falls into {' and '.join(empty_splits)} "
-            f"(windows: {window_counts}; targets: {ranges}, observed in "
-            f"{observed}; a window is {spec.seq_len} + {spec.horizon} h, one every {spec.stride} h, "
-            f"{candidate_count} fit)",
-            "Use another or longer period, a shorter seq_len, horizon or gap, other splits (a share of 0 is for none), "
-            "or lower min_inputs and min_targets",
-        )
+        observed.append(ObservedCells(base.quality[:, is_input] == REPORTED, ~np.isnan(base.targets)))
+    return divide_locations(spec, period, bounds, observed).rows
 
 
 def _unused_columns(base: Base) -> set[str]:
@@ -318,6 +286,14 @@ class TrainingSet:
             extremes = np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0))
             largest[split] = extremes
         return largest
+
+    def read_future(self, split: str) -> tuple[npt.NDArray[np.float32], Mask]:
+        """Returns the covariates of the steps to predict of the windows of `split`, scaled, 0 where not known at t0,
+        and where they are known, (N, H, G) each."""
+        location, start = self.windows[split].T
+        windows = Windows(start, *self.target_steps[split].T)
+        gathered = self.future.base.gather(location, start + self.spec.seq_len, windows, self.spec.horizon)
+        return np.nan_to_num(gathered, nan=0.0), ~np.isnan(gathered)
 
     def shares_known_before(self, location: int) -> dict[str, float]:
         """Returns, by target of `location`, the share of its observed values, over all windows, that were known before

@@ -84,12 +84,13 @@ def test_each_step_shows_the_last_version_that_was_issued_by_t0(keys: dict[str, 
         for row in kinds[kind][2]:
             step = (row.interval_start - START) // HOUR
             versions.setdefault((column, step), []).append((known_at(kinds, kind, row), row.value))
+    covariates = {split: made.read_future(split) for split in made.windows}
     for split, number, t0, steps in each_window(made)[::5]:
         moment = microseconds(START + t0 * HOUR)
         for position in range(made.spec.horizon):
             for column in (0, 2):
-                cells = made.future.values[split][number, position, column : column + 2]
-                mask = made.future.mask[split][number, position, column : column + 2]
+                cells = covariates[split][0][number, position, column : column + 2]
+                mask = covariates[split][1][number, position, column : column + 2]
                 step = steps.start + position
                 issued = [known for known in versions.get((column, step), []) if known[0] <= moment]
                 if step not in steps or not issued:
@@ -123,22 +124,22 @@ def test_what_was_not_available_at_t0_changes_nothing(keys: dict[str, Any]) -> N
         context = slice(t0 - made.spec.seq_len, t0)
         np.testing.assert_array_equal(other.values[0, context], made.values[0, context])
         np.testing.assert_array_equal(other.mask[0, context], made.mask[0, context])
-        np.testing.assert_array_equal(other.future.values[split][number], made.future.values[split][number])
-        np.testing.assert_array_equal(other.future.mask[split][number], made.future.mask[split][number])
+        for cells, other_cells in zip(made.read_future(split), other.read_future(split), strict=True):
+            np.testing.assert_array_equal(other_cells[number], cells[number])
     every = {
         kind: (source, rule, [row._replace(value=row.value + 7) for row in rows])
         for kind, (source, rule, rows) in kinds.items()
     }
     split, number, _, _ = windows[3]
     shifted = build_set(every, scaling="none", future_calendar=True, **keys)
-    assert not np.array_equal(shifted.future.values[split][number], made.future.values[split][number])
+    assert not np.array_equal(shifted.read_future(split)[0][number], made.read_future(split)[0][number])
 
 
 def changed_columns(made: TrainingSet, other: TrainingSet, split: str, number: int, t0: int) -> list[str]:
     """The names of the columns of x and x_future that differ between two sets in one window."""
     context = slice(t0 - made.spec.seq_len, t0)
     inputs = (made.values[0, context] != other.values[0, context]).any(axis=0)
-    future = (made.future.values[split][number] != other.future.values[split][number]).any(axis=0)
+    future = (made.read_future(split)[0][number] != other.read_future(split)[0][number]).any(axis=0)
     return [
         *(column.name for column, cell in zip(made.bases[0].columns, inputs, strict=True) if cell),
         *(column.name for column, cell in zip(made.future.columns[0], future, strict=True) if cell),
@@ -204,8 +205,9 @@ def test_the_clock_change_gives_a_day_of_23_hours(tmp_path: Path) -> None:
         dates = {(START + step * HOUR).astimezone(zone).date() for step in steps}
         assert dates == {at_gate.date() + timedelta(days=1)}
         lengths.add(len(steps))
-        assert made.future.mask[split][number, : len(steps), -1].all()
-        assert not made.future.mask[split][number, len(steps) :].any()
+        mask = made.read_future(split)[1][number]
+        assert mask[: len(steps), -1].all()
+        assert not mask[len(steps) :].any()
     assert lengths == {23, 24}
     mlx_store = pytest.importorskip("gridtide.mlx_store")
     path = tmp_path / "sequences.safetensors"
@@ -252,7 +254,7 @@ def test_versions_that_cannot_be_forecasts_are_rejected_and_counted() -> None:
     name = "future eia/ISNE/demand_forecast_day_ahead"
     assert made.bases[0].rejected[name] == {"impossible": 2, "zero": 2, "absurd": 1}
     for split in made.windows:
-        np.testing.assert_array_equal(made.future.values[split], clean.future.values[split])
-        np.testing.assert_array_equal(made.future.mask[split], clean.future.mask[split])
+        for cells, clean_cells in zip(made.read_future(split), clean.read_future(split), strict=True):
+            np.testing.assert_array_equal(cells, clean_cells)
     by_thresholds = build_set({**kinds, "day_ahead": (source, rule, altered)}, cleaning={"zeros": True})
     assert by_thresholds.bases[0].rejected[name] == {"impossible": 2, "absurd": 1}

@@ -13,6 +13,7 @@ from gridtide.entries.entry import Available
 from gridtide.errors import TrainingError
 from gridtide.lake import Lake
 from gridtide.training import preparation, tensors
+from gridtide.training.stored.covariates import gather_covariates
 from tests.support.grids import HOUR, START, configuration, every_kind, fill
 
 mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
@@ -110,8 +111,10 @@ def test_what_is_known_of_the_hours_to_predict_is_that_of_a_window(folder: Path,
     context = mlx_store.get_real_time_context(path, 24, config=CONFIG, lake=str(folder), until=until)
     rows = np.flatnonzero(windows[:, 1] == first)
     assert windows[rows, 0].tolist() == [0, 1]
-    np.testing.assert_array_equal(np.array(context["x_future"]), mapped["future.test"][rows])
-    np.testing.assert_array_equal(np.array(context["future_mask"]), mapped["future_mask.test"][rows])
+    future = gather_covariates(mapped, "test", rows, SPEC["seq_len"], keys.get("horizon", 24))
+    assert future is not None
+    np.testing.assert_array_equal(np.array(context["x_future"]), np.nan_to_num(future))
+    np.testing.assert_array_equal(np.array(context["future_mask"]), ~np.isnan(future))
     assert np.array(context["future_mask"])[0, :, :4].any()
     assert np.array(context["static"]).tolist() == [[0.0], [1.0]]
 

@@ -36,7 +36,7 @@ def test_shipped_specs_load(path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "says"),
     [
-        ({"resolution": "PT5M"}, "resolution.*use PT1H"),
+        ({"resolution": "PT20M"}, "resolution.*PT15M.*P1D"),
         ({"horizon": 0}, "horizon"),
         ({"seqlen": 24}, "seqlen: is not a key; there are name, .*, seq_len, horizon, "),
         ({"splits": {"train": 0.7}}, "splits.train: is not a key; there are train_end, validation_end, validation, "),

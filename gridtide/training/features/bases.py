@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Integers, Mask
-from gridtide.periods import HOUR, Period
+from gridtide.periods import Period
 from gridtide.quality.checks import extend_repeats
 from gridtide.quality.natures import find_nature
 from gridtide.quality.screening import CAUSAL_LIMITS
@@ -40,6 +40,7 @@ from gridtide.training.series.matching import (
     locate_series,
     measure_delays,
 )
+from gridtide.training.series.steps import describe_row, format_shift, split_phases
 from gridtide.training.spec import Location, TrainingSpec
 from gridtide.training.windows import splits
 from gridtide.variables import SeriesName
@@ -124,8 +125,8 @@ def _derive_base(
     """Derives the base of `location`, with the columns made of its own series."""
     inputs, cleaned, limits = _clean_inputs(spec, hourly, rows, series.inputs, shifts, limits)
     columns = derive_columns(inputs, hourly.period, location, spec.features)
-    first_row = (rows.start - hourly.period.start) // HOUR
-    inside = slice(first_row, first_row + rows.duration // HOUR)
+    first_row = (rows.start - hourly.period.start) // hourly.step
+    inside = slice(first_row, first_row + rows.duration // hourly.step)
     target_numbers = list(series.targets.values())
     target_values, rejected = _clean_targets(spec, hourly, rows, inside, target_numbers)
     train = splits.train_slice(spec, rows, hourly.period)
@@ -185,14 +186,15 @@ def _clean_inputs(
     features, natures = [], []
     values = np.full((len(planned), hourly.values.shape[1]), np.nan)
     for index, (kind, number, shift) in enumerate(planned):
-        key, variable = format_key(kind, shift), kind.variable
+        key, variable = format_key(kind, shift, hourly.step), kind.variable
         if number is None:
             features.append(Feature("absent", "", ABSENT, -shift, None, key))
             natures.append(find_nature(variable, ""))
             continue
         name, unit = hourly.names[number], hourly.units[number]
-        formula = f"latest value of {name} for the row's hour {shift:+d} h that was available by the row's end"
-        features.append(Feature(f"{name}{shift:+d}h", unit, formula, -shift, name, key))
+        described = describe_row(shift, hourly.step)
+        formula = f"latest value of {name} for {described} that was available by the row's end"
+        features.append(Feature(f"{name}{format_shift(shift, hourly.step)}", unit, formula, -shift, name, key))
         natures.append(find_nature(variable, unit))
         values[index] = hourly.as_known(number, shift)
     if limits is None:
@@ -200,15 +202,15 @@ def _clean_inputs(
     else:
         bounds = np.array([limits.get(feature.name, (-np.inf, np.inf)) for feature in features]).reshape(-1, 2)
     ahead = [feature.lookback < 0 for feature in features]
-    cleaned = clean_columns(
-        values, natures, spec.cleaning, _train_rows(spec, hourly, rows), bounds, ahead, spec.quality
-    )
+    train = _train_rows(spec, hourly, rows)
+    cleaned = clean_columns(values, natures, spec.cleaning, train, bounds, ahead, spec.quality, hourly.step)
     accepted_limits = {
         feature.name: (float(lowest), float(highest))
         for feature, (lowest, highest) in zip(features, bounds, strict=True)
         if np.isfinite(lowest) and feature.series is not None
     }
-    return Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED), cleaned, dict(accepted_limits)
+    columns = Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED, hourly.step)
+    return columns, cleaned, dict(accepted_limits)
 
 
 def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
@@ -216,7 +218,7 @@ def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
     if not spec.cleaning.is_fitted:
         return slice(0, 0)
     train_end, _ = splits.split_ends(spec, rows)
-    return slice(0, (rows.start - hourly.period.start) // HOUR + train_end)
+    return slice(0, (rows.start - hourly.period.start) // hourly.step + train_end)
 
 
 def _clean_targets(
@@ -235,9 +237,11 @@ def _clean_targets(
     train = splits.train_slice(spec, rows, hourly.period)
     limits = fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
     observed = hourly.values[target_numbers]
-    target_values, rules = reject_values(observed, natures, spec.cleaning, limits, spec.quality)
+    target_values, rules = reject_values(observed, natures, spec.cleaning, limits, spec.quality, hourly.step)
     run_length = CAUSAL_LIMITS.repeat if spec.cleaning.is_screened else spec.cleaning.repeat
-    rules["repeat"] = extend_repeats(rules["repeat"], run_length) & ~np.isnan(observed)
+    for phase in split_phases(rules["repeat"], hourly.step):
+        phase[:] = extend_repeats(phase, run_length)
+    rules["repeat"] &= ~np.isnan(observed)
     target_values[rules["repeat"]] = np.nan
     rejected = {
         f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}

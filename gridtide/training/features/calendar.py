@@ -7,20 +7,25 @@ from datetime import timedelta
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.times import MICROSECONDS_PER_HOUR, local_times
-from gridtide.periods import Period, microseconds
+from gridtide.observations.times import local_times
+from gridtide.periods import DAY, HOUR, Period, count_microseconds, microseconds
 from gridtide.training.features.columns import Columns, Feature
 
 
-def local_hours(period: Period, timezone: str, shift: int = 0) -> npt.NDArray[np.datetime64]:
-    """Returns the local time at the start of the hour `shift` rows after each row of `period`, (T,)."""
-    steps = period.duration // timedelta(hours=1)
-    return local_times(microseconds(period.start) + (np.arange(steps) + shift) * MICROSECONDS_PER_HOUR, timezone)
+def local_hours(period: Period, timezone: str, shift: int = 0, step: timedelta = HOUR) -> npt.NDArray[np.datetime64]:
+    """Returns the local time at the start of the step `shift` rows after each row of `period`, (T,); of days of UTC, at
+    midnight of the local day that contains their noon."""
+    length = count_microseconds(step)
+    times = microseconds(period.start) + (np.arange(period.duration // step) + shift) * length
+    if step < DAY:
+        return local_times(times, timezone)
+    return local_times(times + length // 2, timezone).astype("datetime64[D]").astype("datetime64[us]")
 
 
-def derive_calendar(period: Period, timezone: str, region: str | None = None) -> Columns:
-    """Returns the position of each row's hour in the day, week and year of local time, and the holidays of `region`."""
-    local_time = local_hours(period, timezone)
+def derive_calendar(period: Period, timezone: str, region: str | None = None, step: timedelta = HOUR) -> Columns:
+    """Returns the position of each row's step in the day, week and year of local time, and the holidays of `region`;
+    of days, no position in the day."""
+    local_time = local_hours(period, timezone, step=step)
     day = local_time.astype("datetime64[D]")
     hour = (local_time - day) / np.timedelta64(1, "h")
     weekday = (day.astype(np.int64) + 3) % 7  # 1970 began on a Thursday
@@ -59,11 +64,13 @@ def derive_calendar(period: Period, timezone: str, region: str | None = None) ->
             ("day_after_holiday", -1, "on the day after"),
         ):
             columns[name] = (f"1 {formula} a public holiday of {region}", np.isin(day + day_offset, holiday_dates))
+    if step >= DAY:
+        columns = {name: column for name, column in columns.items() if "hour" not in name}
     features = [
         Feature(f"calendar/{name}", "1", formula, 0, None, f"calendar/{name}") for name, (formula, _) in columns.items()
     ]
     table = np.stack([values.astype(np.float64) for _, values in columns.values()])
-    return Columns(tuple(features), table, np.ones_like(table, bool))
+    return Columns(tuple(features), table, np.ones_like(table, bool), step)
 
 
 def _list_public_holidays(region: str, days: npt.NDArray[np.datetime64]) -> npt.NDArray[np.datetime64]:

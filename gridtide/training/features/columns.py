@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TypeVar
 
 import numpy as np
 
 from gridtide.observations.array_types import FloatArray, Floats, Mask
+from gridtide.periods import HOUR
 
 N = TypeVar("N", bound=FloatArray)
 
@@ -26,10 +28,10 @@ FLOAT32 = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One column of a base: its name, unit and formula, and the number of hours that it looks back from its row.
+    """One column of a base: its name, unit and formula, and the number of rows that it looks back from its row.
 
     `series` is the series that it is made of; None if it is made of several or none, or if a location lacks the series.
-    A negative `lookback` is a value known ahead, for an hour after the row. `key` is the name without the location, by
+    A negative `lookback` is a value known ahead, for a step after the row. `key` is the name without the location, by
     which the columns of two locations correspond.
     """
 
@@ -41,7 +43,7 @@ class Feature:
     key: str
 
     def then(self, suffix: str, formula: str, *, more: int = 0, unit: str = "") -> Feature:
-        """Returns the feature made from this one by `formula`, which looks back `more` hours further."""
+        """Returns the feature made from this one by `formula`, which looks back `more` rows further."""
         return replace(
             self,
             name=self.name + suffix,
@@ -54,7 +56,8 @@ class Feature:
 
 @dataclass(frozen=True)
 class Columns:
-    """C columns over T rows: `features` (C), `values` (C, T), and `observed` (C, T), False where filled or missing.
+    """C columns over T rows of `step`: `features` (C), `values` (C, T), and `observed` (C, T), False where filled or
+    missing.
 
     Values are float64 while features are derived from them, float32 in bases.
     """
@@ -62,6 +65,7 @@ class Columns:
     features: tuple[Feature, ...]
     values: FloatArray
     observed: Mask
+    step: timedelta = HOUR
 
     def take(self, selection: Sequence[bool] | Mask) -> Columns:
         """Returns the columns where `selection` (C,) is True."""
@@ -69,7 +73,7 @@ class Columns:
             return self
         features = tuple(feature for feature, keep in zip(self.features, selection, strict=True) if keep)
         is_chosen = np.asarray(selection, bool)
-        return Columns(features, self.values[is_chosen], self.observed[is_chosen])
+        return Columns(features, self.values[is_chosen], self.observed[is_chosen], self.step)
 
 
 def align_columns(columns_by_location: Sequence[Columns]) -> list[Columns]:

@@ -18,13 +18,14 @@ from gridtide.training.features.power import derive_power
 from gridtide.training.features.prices import derive_prices
 from gridtide.training.features.rolling import compute_rolling
 from gridtide.training.features.weather import derive_weather
+from gridtide.training.series.steps import format_span
 from gridtide.training.spec import Features, Location
 
 
 def derive_columns(inputs: Columns, period: Period, location: Location, groups: Features) -> Columns:
     """Returns `inputs` over the rows of `period` and the features that `groups` selects, group by group.
 
-    Lags and rolling statistics are derived from inputs that look ahead by one hour at most.
+    Lags and rolling statistics are derived from inputs that look ahead by one step at most.
     """
     present = inputs.take([feature.series is not None for feature in inputs.features])
     history = present.take(
@@ -41,23 +42,23 @@ def derive_columns(inputs: Columns, period: Period, location: Location, groups: 
     if groups.rolling:
         parts.append(_statistics_part(history, groups))
     if groups.calendar:
-        parts.append(_copy_part(derive_calendar(period, location.timezone, location.holidays)))
-    return _write_parts(parts, inputs.values.shape[1])
+        parts.append(_copy_part(derive_calendar(period, location.timezone, location.holidays, inputs.step)))
+    return _write_parts(parts, inputs)
 
 
 _Part = tuple[tuple[Feature, ...], Callable[[FloatArray, Mask], None]]
 """Features, and a function that writes their values and mask (C, T) in place: copies would take gigabytes."""
 
 
-def _write_parts(parts: Sequence[_Part], steps: int) -> Columns:
+def _write_parts(parts: Sequence[_Part], inputs: Columns) -> Columns:
     features = tuple(feature for part_features, _ in parts for feature in part_features)
     ends = np.cumsum([len(part_features) for part_features, _ in parts])
-    array_shape = len(features), steps
+    array_shape = len(features), inputs.values.shape[1]
     values, observed = np.empty(array_shape, np.float32), np.empty(array_shape, bool)
     for (part_features, write), end in zip(parts, ends, strict=True):
         rows = slice(end - len(part_features), end)
         write(values[rows], observed[rows])
-    return Columns(features, values, observed)
+    return Columns(features, values, observed, inputs.step)
 
 
 def _copy_part(columns: Columns) -> _Part:
@@ -68,9 +69,9 @@ def _copy_part(columns: Columns) -> _Part:
 
 
 def _lag_part(past: Columns, hours: int) -> _Part:
+    span = format_span(hours, past.step)
     features = tuple(
-        feature.then(f" lag {hours}h", f"{feature.name} of {hours} rows before", more=hours)
-        for feature in past.features
+        feature.then(f" lag {span}", f"{feature.name} of {hours} rows before", more=hours) for feature in past.features
     )
 
     def write(values: FloatArray, observed: Mask) -> None:
@@ -84,7 +85,7 @@ def _statistics_part(past: Columns, groups: Features) -> _Part:
     windows, statistics = groups.rolling, groups.statistics
     features = tuple(
         feature.then(
-            f" {statistic} {hours}h",
+            f" {statistic} {format_span(hours, past.step)}",
             f"{statistic} of what is observed of {feature.name} over the last {hours} rows",
             more=hours - 1,
         )

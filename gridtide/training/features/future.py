@@ -19,19 +19,15 @@ import numpy.typing as npt
 
 from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.availability import NEVER_KNOWN
-from gridtide.periods import HOUR, Period
+from gridtide.periods import Period
 from gridtide.quality.checks import find_impossible
 from gridtide.quality.natures import Nature, find_nature
-from gridtide.training.features.calendar import derive_calendar
 from gridtide.training.features.columns import ABSENT, Feature
 from gridtide.training.series.cleaning import fit_limits
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.matching import SeriesKind
-from gridtide.training.spec import Cleaning, Location
+from gridtide.training.spec import Cleaning
 from gridtide.training.windows.windows import Windows
-
-ROWS_PER_DAY = 24
-"""Ages are in days; rows are hours."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +43,6 @@ class Forecast:
     known_row: Integers
     value: Floats
 
-    def as_of(self, rows: Integers, t0: Integers) -> tuple[Floats, Floats]:
-        """Returns the value of each step `rows` (N, H) that was available by the start of the steps `t0` (N,), and its
-        age in days; NaN where there was none."""
-        if not len(self.row):
-            return np.full(rows.shape, np.nan), np.full(rows.shape, np.nan)
-        versions = self.row * SPAN + self.known_row
-        latest = np.searchsorted(versions, rows * SPAN + (t0[:, None] - 1), side="right") - 1
-        is_known = (latest >= 0) & (self.row[latest] == rows)
-        age = (t0[:, None] - 1 - self.known_row[latest]) / ROWS_PER_DAY
-        return np.where(is_known, self.value[latest], np.nan), np.where(is_known, age, np.nan)
-
-
-SPAN = 1 << 33
-"""The distance between two rows in the numbers by which versions are sorted: more than two `known_row` can differ."""
-
 
 def collect_forecasts(
     hourly: Hourly,
@@ -76,7 +57,7 @@ def collect_forecasts(
     `impossible` are values that variable and unit cannot have; `zero`, with `cleaning.screening`, zeros of demand and
     load, which stand for a forecast that was not made; `absurd` those outside the `limits` of the name.
     """
-    first_row, count = (rows.start - hourly.period.start) // HOUR, rows.duration // HOUR
+    first_row, count = (rows.start - hourly.period.start) // hourly.step, rows.duration // hourly.step
     forecasts, rejected = {}, {}
     for kind, number in numbers.items():
         name, unit = hourly.names[number], hourly.units[number]
@@ -130,14 +111,6 @@ def fit_forecast_limits(
     return limits
 
 
-@dataclass(frozen=True)
-class FutureCovariates:
-    """G covariates of N windows of at most H steps: `columns` (G,), `values` (N, H, G), NaN where not known."""
-
-    columns: tuple[Feature, ...]
-    values: npt.NDArray[np.float32]
-
-
 def without_versions(feature: Feature) -> Forecast:
     """Returns a forecast that was never issued."""
     return Forecast(feature, np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
@@ -156,33 +129,82 @@ def align_forecasts(forecasts_by_location: Sequence[Mapping[SeriesKind, Forecast
     return aligned
 
 
-def build_future(
-    forecasts: Sequence[Forecast],
-    windows: Windows,
-    t0: Integers,
-    horizon: int,
-    calendar: tuple[Location, Period] | None,
-) -> FutureCovariates:
-    """Returns the covariates of `windows`, predicted at the steps `t0` (N,), in `horizon` steps each.
+def describe_age(feature: Feature) -> Feature:
+    """Returns the column of the age of the forecast `feature`."""
+    formula = "days from when the value was available to t0"
+    return replace(feature, name=f"{feature.name} age", key=f"{feature.key} age", unit="d", formula=formula)
 
-    They are every forecast, each with its age, and, with `calendar`, the calendar columns of the location over the
-    set's period. Steps after the last of a window are NaN throughout.
+
+FUTURE_ARRAYS = ("begin", "known_row", "value", "calendar")
+"""The arrays of a `FutureBase`, in the order of its fields; in files, each with the prefix `future_`."""
+
+
+@dataclass(frozen=True)
+class FutureBase:
+    """What was known of the T steps of R locations, for any windows over them: V forecasts in M versions, and C
+    calendar columns.
+
+    `begin` (R, V, T + 1): the number of the first version of each step; `known_row` (M,): the step by whose end each
+    version was available, ascending within a step; `value` (M,) float32; `calendar` (R, T, C) float32, NaN in columns
+    that a location lacks. Ages are in days of `rows_per_day`.
     """
-    steps = windows.first_target[:, None] + np.arange(horizon)
-    is_target = steps < windows.target_end[:, None]
-    columns: list[Feature] = []
-    values: list[Floats] = []
-    for forecast in forecasts:
-        feature = forecast.feature
-        formula = "days from when the value was available to t0"
-        age = replace(feature, name=f"{feature.name} age", key=f"{feature.key} age", unit="d", formula=formula)
-        columns += [feature, age]
-        values += forecast.as_of(steps, t0)
-    if calendar is not None:
-        location, period = calendar
-        of_period = derive_calendar(period, location.timezone, location.holidays)
-        columns += of_period.features
-        values += list(of_period.values[:, np.minimum(steps, of_period.values.shape[1] - 1)])
-    stacked = np.stack(values, axis=-1) if values else np.empty((*steps.shape, 0))
-    stacked[~is_target] = np.nan
-    return FutureCovariates(tuple(columns), stacked.astype(np.float32))
+
+    begin: npt.NDArray[np.int32]
+    known_row: npt.NDArray[np.int32]
+    value: npt.NDArray[np.float32]
+    calendar: npt.NDArray[np.float32]
+    rows_per_day: int = 24
+
+    def gather(self, location: Integers, t0: Integers, windows: Windows, horizon: int) -> npt.NDArray[np.float32]:
+        """Returns the covariates of `windows` of the locations `location` (N,), as they were known at the start of the
+        steps `t0` (N,): (N, horizon, 2 V + C), each forecast with its age in days, then the calendar.
+
+        NaN where nothing was known by then, and in steps after the last of a window.
+        """
+        steps = windows.first_target[:, None] + np.arange(horizon)
+        is_target = steps < windows.target_end[:, None]
+        rows = np.minimum(steps, self.begin.shape[2] - 2)
+        place = location[:, None]
+        gathered = np.full((*steps.shape, 2 * self.begin.shape[1] + self.calendar.shape[2]), np.nan, np.float32)
+        for number in range(self.begin.shape[1]):
+            first, end = (self.begin[place, number, rows + shift].astype(np.int64) for shift in (0, 1))
+            latest = self._find_latest(first, end, t0[:, None] - 1)
+            is_known = latest >= first
+            version = latest[is_known]
+            gathered[is_known, 2 * number] = self.value[version]
+            age = np.broadcast_to(t0[:, None] - 1, steps.shape)[is_known] - self.known_row[version]
+            gathered[is_known, 2 * number + 1] = age / self.rows_per_day
+        gathered[..., 2 * self.begin.shape[1] :] = self.calendar[place, rows]
+        gathered[~is_target] = np.nan
+        return gathered
+
+    def _find_latest(self, first: Integers, end: Integers, row: Integers) -> Integers:
+        """Returns the last of the versions `first` to `end` (N, H) that was known by the end of `row` (N, 1), or the
+        number before `first`; by bisection."""
+        low, high = first - 1, end - 1
+        while (open_cells := low < high).any():
+            middle = np.where(open_cells, (low + high + 1) // 2, 0)
+            is_known = open_cells & (self.known_row[middle] <= row)
+            low = np.where(is_known, middle, low)
+            high = np.where(open_cells & ~is_known, middle - 1, high)
+        return low
+
+
+def stack_forecasts(
+    forecasts_by_location: Sequence[Sequence[Forecast]], calendar: npt.NDArray[np.float32], rows_per_day: int
+) -> FutureBase:
+    """Returns the `forecasts_by_location`, V each, with the `calendar` (R, T, C) as one base; versions that only became
+    known in the step that they describe, or later, are left out, because no window can show them."""
+    steps = calendar.shape[1]
+    begin = np.zeros((len(forecasts_by_location), len(forecasts_by_location[0]), steps + 1), np.int32)
+    known_rows, values = [np.empty(0, np.int32)], [np.empty(0, np.float32)]
+    count = 0
+    for place, forecasts in enumerate(forecasts_by_location):
+        for number, forecast in enumerate(forecasts):
+            is_early = forecast.known_row < forecast.row
+            rows = forecast.row[is_early]
+            begin[place, number] = count + np.searchsorted(rows, np.arange(steps + 1))
+            known_rows.append(forecast.known_row[is_early].astype(np.int32))
+            values.append(forecast.value[is_early].astype(np.float32))
+            count += len(rows)
+    return FutureBase(begin, np.concatenate(known_rows), np.concatenate(values), calendar, rows_per_day)

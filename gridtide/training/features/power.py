@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
+from gridtide.periods import HOUR
 from gridtide.quality.shifting import shift_later, shift_mask_later
 from gridtide.sources.registry import find_quantity
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
 from gridtide.training.features.series_table import SeriesTable, format_formula, list_of_kind
+from gridtide.training.series.steps import describe_row, format_shift
 from gridtide.variables import QuantityKind
 
 RAMPS = (1, 3)
@@ -135,13 +138,16 @@ def _add_sum(
     for lookback in (hours for hours in lookbacks if hours >= freshest):
         values, observed = table.total(terms, lookback)
         formula = format_formula(terms)
-        feature = _describe(labels, power_sum.name, table.unit(plus[0]), formula, lookback)
+        feature = _describe(labels, power_sum.name, table.unit(plus[0]), formula, lookback, table.step)
         if len(terms) > 1:
             builder.add(feature, values, observed)
         for hours in power_sum.ramps:
-            ramp_formula = f"change of ({formula}) over {hours} h, of the row's hour {-lookback:+d} h"
-            ramp = feature.then(f" ramp {hours}h", ramp_formula, more=hours)
-            builder.add(ramp, values - shift_later(values, hours), observed & shift_mask_later(observed, hours))
+            rows = hours * HOUR // table.step
+            if not rows:
+                continue  # a step of a day contains the ramp
+            ramp_formula = f"change of ({formula}) over {hours} h, of {describe_row(-lookback, table.step)}"
+            ramp = feature.then(f" ramp {hours}h", ramp_formula, more=rows)
+            builder.add(ramp, values - shift_later(values, rows), observed & shift_mask_later(observed, rows))
 
 
 def _add_share(
@@ -155,9 +161,9 @@ def _add_share(
     (renewable_power, _), (total_power, observed) = table.total(renewable, lookback), table.total(mix, lookback)
     share = np.divide(renewable_power, total_power, out=np.full_like(total_power, np.nan), where=total_power > 0)
     formula = f"({format_formula(renewable)}) / ({format_formula(mix)})"
-    builder.add(_describe(labels, "renewable_share", "1", formula, lookback), share, observed)
+    builder.add(_describe(labels, "renewable_share", "1", formula, lookback, table.step), share, observed)
 
 
-def _describe(labels: Labels, name: str, unit: str, formula: str, lookback: int) -> Feature:
-    full_name, key = (f"{label}/{name}{-lookback:+d}h" for label in labels)
-    return Feature(full_name, unit, f"{formula}, of the row's hour {-lookback:+d} h", lookback, None, key)
+def _describe(labels: Labels, name: str, unit: str, formula: str, lookback: int, step: timedelta) -> Feature:
+    full_name, key = (f"{label}/{name}{format_shift(-lookback, step)}" for label in labels)
+    return Feature(full_name, unit, f"{formula}, of {describe_row(-lookback, step)}", lookback, None, key)

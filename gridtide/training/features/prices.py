@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from gridtide.training.features.columns import ColumnBuilder, Columns, Feature
 from gridtide.training.features.series_table import SeriesTable, format_formula, list_of_kind
+from gridtide.training.series.steps import describe_row, format_shift
 
 
 def derive_prices(inputs: Columns) -> Columns:
@@ -36,8 +37,8 @@ def derive_prices(inputs: Columns) -> Columns:
                 )
         for name, terms, lookbacks in spreads:
             for lookback in lookbacks:
-                label = f"{name}{-lookback:+d}h"
-                formula = f"{format_formula(terms)}, of the row's hour {-lookback:+d} h"
+                label = f"{name}{format_shift(-lookback, table.step)}"
+                formula = f"{format_formula(terms)}, of {describe_row(-lookback, table.step)}"
                 unit = table.unit(next(iter(terms)))
                 builder.add(
                     Feature(

@@ -31,6 +31,7 @@ class SeriesTable:
 
     def __init__(self, inputs: Columns) -> None:
         self._inputs = inputs
+        self.step = inputs.step
         self._columns: dict[str, dict[int, int]] = defaultdict(dict)
         self.places: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         for number, feature in enumerate(inputs.features):

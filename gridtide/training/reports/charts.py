@@ -117,11 +117,11 @@ def draw_marks(axis: Axis, edge: float, *, across: float, vertical: bool = False
     return elements
 
 
-def draw_dates(start: datetime, axis: Axis, y: float) -> list[str]:
-    """Returns dates below the height `y` of a chart whose `axis` counts hours from `start`."""
+def draw_dates(start: datetime, axis: Axis, y: float, step: timedelta) -> list[str]:
+    """Returns dates below the height `y` of a chart whose `axis` counts steps of `step` from `start`."""
     elements = []
-    for moment, label in _mark_dates(start + timedelta(hours=axis.low), start + timedelta(hours=axis.high)):
-        pixel = float(axis.place((moment - start) / timedelta(hours=1)))
+    for moment, label in _mark_dates(start + axis.low * step, start + axis.high * step):
+        pixel = float(axis.place((moment - start) / step))
         elements.append(f'<path d="M{pixel:g} {y:g}v4" stroke="{GREY}"/>')
         elements.append(draw_text(pixel, y + 16, label, anchor="middle", size=11))
     return elements

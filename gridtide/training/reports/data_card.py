@@ -13,14 +13,23 @@ from gridtide.sources.contract import Licence
 from gridtide.sources.registry import get_source
 from gridtide.variables import SeriesName
 
+CROISSANT_TERMS = """citeAs column dataType equivalentProperty extract field fileObject fileProperty fileSet format
+includes isLiveDataset jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate
+separator source subField transform"""
+"""The terms of Croissant 1.0; its other terms have a type of their own in the context."""
+
 CROISSANT_CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
-    "citeAs": "cr:citeAs",
     "conformsTo": "dct:conformsTo",
+    **{term: f"cr:{term}" for term in CROISSANT_TERMS.split()},
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
 }
 
 MEDIA_TYPES = {
@@ -66,9 +75,10 @@ def write_card(manifest: Mapping[str, Any], report: Mapping[str, Any], findings:
     lines = [f"# {spec['name']}", "", spec["description"] or "A training set of power-grid series.", ""]
     lines += ["## What it is", ""]
     lines += [
-        f"{shape['locations']} location(s) × {shape['steps']} hours ({report['period']}, UTC) × {shape['features']} "
-        f"columns, {shape['targets']} target(s). A window is {shape['seq_len']} hours of context and "
-        f"{shape['horizon']} hours to predict. A row contains only what was available by its end."
+        f"{shape['locations']} location(s) × {shape['steps']} {report['unit']} ({report['period']}, UTC) × "
+        f"{shape['features']} columns, {shape['targets']} target(s). A window is {shape['seq_len']} "
+        f"{report['unit']} of context and {shape['horizon']} {report['unit']} to predict. A row contains only what "
+        "was available by its end."
     ]
     lines += ["", "| location | time zone | targets | inputs |", "|---|---|---|---|"]
     for described, place in zip(manifest["locations"], spec["locations"], strict=True):
@@ -91,18 +101,29 @@ def write_card(manifest: Mapping[str, Any], report: Mapping[str, Any], findings:
     return "\n".join(lines)
 
 
-def write_croissant(manifest: Mapping[str, Any], sizes: Mapping[str, int], hashes: Mapping[str, str]) -> str:
-    """Returns the Croissant metadata of the set as JSON-LD; `sizes` and `hashes` (SHA-256) are those of its files."""
+def write_croissant(
+    manifest: Mapping[str, Any], sizes: Mapping[str, int], hashes: Mapping[str, str], findings: Sequence[str] = ()
+) -> str:
+    """Returns the Croissant metadata of the set as JSON-LD; `sizes` and `hashes` (SHA-256) are those of its files,
+    `findings` its known faults, a sentence each."""
     spec = manifest["spec"]
-    licences = [licence for licence in collect_licences(manifest).values() if licence]
+    licences_by_source = collect_licences(manifest)
+    licences = [licence for licence in licences_by_source.values() if licence]
     begin, end = manifest["period"]
     document = {
         "@context": CROISSANT_CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": spec["name"],
-        "description": spec["description"] or f"Windows of power-grid series that predict {spec['horizon']} hours.",
+        "description": spec["description"] or f"Windows of power-grid series that predict {spec['horizon']} steps.",
         "license": [licence.url for licence in licences],
+        "usageInfo": [licence.terms for licence in licences],
+        "creditText": [licence.attribution for licence in licences if licence.attribution],
+        "isBasedOn": [
+            {"@type": "sc:Dataset", "name": name, **({"url": licence.url} if licence else {})}
+            for name, licence in licences_by_source.items()
+        ],
+        "rai:dataLimitations": list(findings),
         "citeAs": cite_set(manifest),
         "version": manifest["versions"]["gridtide"],
         "identifier": manifest["fingerprint"],

@@ -13,6 +13,7 @@ from gridtide.observations.array_types import FloatArray
 from gridtide.training.reports import charts
 from gridtide.training.reports.charts import Axis
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
+from gridtide.training.series.steps import name_steps
 from gridtide.training.windows.splits import requested_splits
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def draw_coverage(training_set: TrainingSet, location: int, _: Correlations) -> 
     for split in requested_splits(training_set.spec)[1:]:
         begin = float(axis.place(training_set.bounds.ranges()[split][0]))
         elements.append(charts.draw_box(begin - 1, 18, 2, bottom - 18, COLOURS[split]))
-    elements += charts.draw_dates(training_set.period.start, axis, bottom)
+    elements += charts.draw_dates(training_set.period.start, axis, bottom, training_set.spec.resolution)
     return bottom + 24, elements + charts.draw_legend(
         {"none reported": SHADES[0], "half": SHADES[5], "all": SHADES[-1]}
     )
@@ -133,7 +134,7 @@ def draw_targets(training_set: TrainingSet, location: int, _: Correlations) -> D
         elements.append(charts.draw_band(pixels, heights.place(lowest), heights.place(highest), charts.GREY))
         elements.append(charts.draw_line(pixels, heights.place(mean)))
         elements.append(charts.draw_text(axis.first_pixel + 6, top + 14, _with_unit(training_set, location, name)))
-        elements += charts.draw_dates(training_set.period.start, axis, top + 180)
+        elements += charts.draw_dates(training_set.period.start, axis, top + 180, training_set.spec.resolution)
     return 40 + 230 * len(base.target_names), elements
 
 
@@ -370,12 +371,13 @@ def _with_unit(training_set: TrainingSet, location: int, name: str) -> str:
 def _summary_table(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
     location_count, steps, features = training_set.values.shape
     spec = training_set.spec
+    unit = name_steps(spec.resolution)
     rows = {
-        "period": f"{training_set.period}, {steps:,} hours",
+        "period": f"{training_set.period}, {steps:,} {unit}",
         "locations": f"{location_count}: {', '.join(base.location for base in training_set.bases)}",
         "targets": ", ".join(training_set.bases[0].target_names),
         "features": f"{features:,}, of them {training_set.quality.shape[2]:,} inputs",
-        "windows": f"{spec.seq_len:,} + {spec.horizon} hours, one every {spec.stride}: "
+        "windows": f"{spec.seq_len:,} + {spec.horizon} {unit}, one every {spec.stride}: "
         + ", ".join(f"{len(windows):,} {name}" for name, windows in training_set.windows.items()),
         "left out": ", ".join(training_set.dropped) or "nothing",
         "as of": spec.as_of.isoformat() if spec.as_of else "all that was stored",

@@ -16,12 +16,12 @@ FURTHEST = 5
 def describe_sizes(report: Mapping[str, Any], lake: str) -> str:
     """Returns one line with the place and the sizes of the set of `report`; `lake` is the URI of the lake with it."""
     shape = report["shape"]
-    counts = [_count_noun(shape["locations"], "location"), _count_noun(shape["steps"], "hour")]
+    counts = [_count_noun(shape["locations"], "location"), f"{shape['steps']} {report['unit']}"]
     counts += [_count_noun(shape["features"], "input"), _count_noun(shape["targets"], "target")]
     windows = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
     return (
         f"Training set {report['path']} in {lake}: {', '.join(counts)}; "
-        f"windows of {shape['seq_len']} + {shape['horizon']} hours: {windows}"
+        f"windows of {shape['seq_len']} + {shape['horizon']} {report['unit']}: {windows}"
     )
 
 
@@ -38,8 +38,8 @@ def write_markdown(report: Mapping[str, Any], lake: str) -> str:
     lines = [
         f"**{report['name']}** · {report['period']} · {report['path']} ({report['bytes'] / 1e6:.1f} MB)",
         "",
-        f"{shape['locations']} location(s) × {shape['steps']} hours × {shape['features']} features, "
-        f"{shape['targets']} target(s); windows of {shape['seq_len']} + {shape['horizon']} hours: "
+        f"{shape['locations']} location(s) × {shape['steps']} {report['unit']} × {shape['features']} features, "
+        f"{shape['targets']} target(s); windows of {shape['seq_len']} + {shape['horizon']} {report['unit']}: "
         + ", ".join(f"{count} {name}" for name, count in windows.items()),
     ]
     if report["pictures"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,13 @@ import numpy.typing as npt
 
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Floats, Mask
+from gridtide.periods import DAY, HOUR
 from gridtide.quality.checks import ROWS_PER_DAY, find_impossible, find_repeats, find_spikes, find_stale
 from gridtide.quality.flags import Flag
 from gridtide.quality.natures import UNBOUNDED, Nature
 from gridtide.quality.screening import CHECKS, find_suspects, find_unjudged, flag_of_check
 from gridtide.quality.shifting import shift_later
+from gridtide.training.series.steps import split_phases
 from gridtide.training.spec import Cleaning, Quality
 
 MISSING, REPORTED, IMPUTED, REJECTED = range(4)
@@ -57,6 +60,7 @@ def clean_columns(
     limits: Floats | None = None,
     ahead: Sequence[bool] | None = None,
     requirement: Quality = DEFAULT_QUALITY,
+    step: timedelta = HOUR,
 ) -> Cleaned:
     """Returns `values` (C, T) without the values that `rules` reject, and with gaps filled.
 
@@ -66,7 +70,7 @@ def clean_columns(
     which flags of the screening are rejected. Raises `TrainingError` if a fitted rule needs scikit-learn and it is not
     installed.
     """
-    believed, rejected = reject_values(values, natures, rules, limits, requirement)
+    believed, rejected = reject_values(values, natures, rules, limits, requirement, step)
     if rules.outliers == "isolation_forest_fitted_on_train":
         rejected["outlier"] = find_outliers(believed, train, rules.outlier_share)
         believed[rejected["outlier"]] = np.nan
@@ -78,7 +82,7 @@ def clean_columns(
     for column in range(len(believed)):  # column by column, so that each stays in the cache
         gap_rows = np.flatnonzero(np.isnan(believed[column]))
         if fills_forward and not (ahead and ahead[column]):
-            filled[column] = fill_forward(believed[column], rules.fill_limit)
+            filled[column] = fill_forward(believed[column], rules.fill_limit * HOUR // step)
         quality[column] = REPORTED
         quality[column, gap_rows] = np.where(np.isnan(filled[column, gap_rows]), MISSING, IMPUTED)
         for cells in rejected.values():
@@ -92,22 +96,35 @@ def reject_values(
     rules: Cleaning,
     limits: Floats | None = None,
     requirement: Quality = DEFAULT_QUALITY,
+    step: timedelta = HOUR,
 ) -> tuple[Floats, dict[str, Mask]]:
-    """Returns `values` (C, T) with NaN for the values that the causal `rules` reject, whose flag of the screening is
-    below the `requirement`, or that lie outside `limits` (C, 2); and by rule the rejected cells (C, T)."""
+    """Returns `values` (C, T) in rows of `step` with NaN for the values that the causal `rules` reject, whose flag of
+    the screening is below the `requirement`, or that lie outside `limits` (C, 2); and by rule the rejected cells (C,
+    T).
+
+    The rules judge hours. Of shorter steps, those at the same minute of each hour are judged as one series of hours; of
+    days, only by what does not compare them with other hours.
+    """
     bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
     believed = values.copy()
     rejected = {rule: np.zeros(values.shape, bool) for rule in _list_rules(rules, requirement)}
     for index, nature in enumerate(natures):  # column by column, so that each stays in the cache
-        judged = (
-            _screen_column(values[index], nature, requirement, bounds[index])
-            if rules.is_screened
-            else _apply_rules(values[index], nature, rules, bounds[index])
-        )
-        for rule, cells in judged:
-            rejected[rule][index] = cells
-            np.copyto(believed[index], np.nan, where=cells)
+        phases = zip(*(split_phases(rows, step) for rows in (values[index], believed[index])), strict=True)
+        for phase, (observed, believed_phase) in enumerate(phases):
+            judged = (
+                _screen_column(observed, nature, requirement, bounds[index])
+                if rules.is_screened
+                else _apply_rules(observed, nature, rules, bounds[index])
+            )
+            for rule, cells in judged:
+                if step < DAY or rule in OF_ONE_VALUE:
+                    split_phases(rejected[rule][index], step)[phase][:] = cells
+                    np.copyto(believed_phase, np.nan, where=cells)
     return believed, rejected
+
+
+OF_ONE_VALUE = frozenset({"absurd", "range", "impossible", "zero"})
+"""The rules that look at a value alone, and so judge days too."""
 
 
 SCREENING = ("absurd", *CHECKS)

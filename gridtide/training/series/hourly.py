@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ import numpy.typing as npt
 
 from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.availability import NEVER_KNOWN
-from gridtide.periods import Period
+from gridtide.periods import HOUR, Period
 
 
 class Vintages(NamedTuple):
@@ -49,7 +50,7 @@ class Delay(NamedTuple):
 
 @dataclass(frozen=True)
 class Hourly:
-    """C series over the T hours of `period`.
+    """C series over the T hours of `period`, or over its T steps of `step`, of which the following is true too.
 
     `values` (C, T): the latest version of each value, NaN where not observed. `known_row` (C, T): the row by whose end
     it was available. `vintages`: by series number, if the upstream gives publication times. `repeats` (C,): the number
@@ -67,6 +68,7 @@ class Hourly:
     repeats: Integers
     refused: dict[int, Mask] = field(default_factory=dict)
     corrections: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    step: timedelta = HOUR
 
     def delay(self, series: int, rows: slice = slice(None)) -> Delay | None:
         """Returns the delay of `series` for hours in `rows`, or None if it has no values there."""

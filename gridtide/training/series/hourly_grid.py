@@ -25,7 +25,7 @@ from gridtide.observations.times import (
     read_times,
     to_floats,
 )
-from gridtide.periods import Period, microseconds
+from gridtide.periods import EPOCH, HOUR, Period, microseconds
 from gridtide.sources.registry import find_hourly_rule
 from gridtide.training.series.hourly import Hourly, Vintages
 from gridtide.training.series.listings import Listing, find_listing, find_midnights, find_unlisted
@@ -78,15 +78,22 @@ class HourlyGrid:
 
     `selects` tells whether a series (`source/location/variable`) is gathered; `names_read` contains the names of all
     series in the tables. Tables may be added in any order.
+
+    Rows are as long as `resolution` if it divides an hour; energy over a longer interval is then divided among its
+    rows, and a reading counts for the rows of an hour, until the next one. For a `resolution` of days, rows are hours
+    that `coarsen_hours` joins, with energy divided so too.
     """
 
     period: Period
     selects: Callable[[str], bool]
     names_read: set[str] = field(default_factory=set)
+    resolution: timedelta = HOUR
 
     def __post_init__(self) -> None:
         self._first = microseconds(self.period.start)
-        self._steps = self.period.duration // timedelta(hours=1)
+        self._step = min(self.resolution, HOUR)
+        self._length = microseconds(EPOCH + self._step)
+        self._steps = self.period.duration // self._step
         self._series: dict[NameUnit, int] = {}
         self._expected: dict[str, str] = {}
         self._rules: list[str] = []
@@ -108,7 +115,7 @@ class HourlyGrid:
         if not table.num_rows:
             return
         rows = self._rows(table)
-        period_end = self._first + self._steps * MICROSECONDS_PER_HOUR
+        period_end = self._first + self._steps * self._length
         if rows.series.min() < 0 or rows.start.min() < self._first or rows.start.max() >= period_end:
             is_inside = (rows.end >= self._first) & (rows.start < period_end)
             is_listed = is_inside & (rows.series <= FIRST_LISTING)
@@ -116,11 +123,13 @@ class HourlyGrid:
                 self._other_readings.append(_distinct_readings(_date_rows(rows.where(is_listed), available)))
             rows = rows.where(is_inside & (rows.series >= 0))
         time_since_start = rows.start - self._first
-        hour_indices = time_since_start // MICROSECONDS_PER_HOUR
-        is_whole_hour = (hour_indices * MICROSECONDS_PER_HOUR == time_since_start) & (hour_indices >= 0)
-        if len(hour_indices) and _least_greatest(rows.length) != (MICROSECONDS_PER_HOUR, MICROSECONDS_PER_HOUR):
+        hour_indices = time_since_start // self._length
+        is_whole_hour = (hour_indices * self._length == time_since_start) & (hour_indices >= 0)
+        if len(hour_indices) and _least_greatest(rows.length) != (self._length, self._length):
             at_start = np.array([rule == "start" for rule in self._rules], bool)
-            is_whole_hour &= (rows.length == MICROSECONDS_PER_HOUR) | ((rows.length == 0) & at_start[rows.series])
+            is_whole_hour &= (rows.length == self._length) | ((rows.length == 0) & at_start[rows.series])
+        if self._step < HOUR:
+            is_whole_hour &= rows.length > 0  # a reading counts for more than one row
         if REPORTED_START.name in table.column_names:
             is_whole_hour &= rows.reported <= rows.start  # others are available later than by the rule of their hour
         if len(hour_indices) and _least_greatest(rows.published)[1] > UNPUBLISHED:
@@ -145,14 +154,16 @@ class HourlyGrid:
         series_count = len(join.names)
         known_rows = np.full((series_count, self._steps), NEVER_KNOWN, np.int32)
         repeats = -np.count_nonzero(self._retrieved[:series_count] != UNPUBLISHED, axis=1)
-        hours = self._first + np.arange(self._steps) * MICROSECONDS_PER_HOUR
+        hours = self._first + np.arange(self._steps) * self._length
         for (rule, instant), counts in self._retrieval_counts.items():
-            known_row = self._row_of(available_at(rule, hours, hours if instant else hours + MICROSECONDS_PER_HOUR))
+            known_row = self._row_of(available_at(rule, hours, hours if instant else hours + self._length))
             for number in np.flatnonzero(counts):
                 already_set = known_rows[number, 0] != NEVER_KNOWN
                 known_rows[number] = np.maximum(known_rows[number], known_row) if already_set else known_row
             repeats[: len(counts)] += counts.astype(np.int64)
-        hourly = Hourly(self.period, join.names, join.units, self._values[:series_count], known_rows, {}, repeats)
+        hourly = Hourly(
+            self.period, join.names, join.units, self._values[:series_count], known_rows, {}, repeats, step=self._step
+        )
         if self._irregular:
             all_rows = _join_rows(self._irregular)
             irregular = _newest_retrievals(all_rows)
@@ -160,7 +171,7 @@ class HourlyGrid:
             repeats += retrieved - np.bincount(irregular.series, minlength=series_count)
             irregular = self._add_unlisted(irregular)
             at_start = np.array([rule == "start" for rule in self._rules])[irregular.series]
-            is_short = (irregular.length < MICROSECONDS_PER_HOUR) & ~at_start
+            is_short = (irregular.length < self._length) & ~at_start
             self._add_short(hourly, irregular.where(is_short))
             self._add_long(hourly, irregular.where(~is_short))
         missing = {number: mask & np.isnan(hourly.values[number]) for number, mask in refused.items()}
@@ -221,7 +232,7 @@ class HourlyGrid:
         if len({name for name, _ in self._series}) == count:
             return np.zeros(count, np.int64)
         observed = self._retrieved[:count] != UNPUBLISHED
-        first_starts = self._first + np.argmax(observed, axis=1) * MICROSECONDS_PER_HOUR
+        first_starts = self._first + np.argmax(observed, axis=1) * self._length
         earliest = np.where(observed.any(axis=1), first_starts, NEVER)
         for rows in self._irregular:
             reaches = np.maximum(rows.end, rows.start + 1) > self._first  # an interval may end where the period starts
@@ -244,7 +255,7 @@ class HourlyGrid:
             if join.conversions[number] is None:
                 refused[int(joined_number)] |= is_newer & (self._retrieved[number] != UNPUBLISHED)
         for rows in self._irregular:
-            hours = (rows.start - self._first) // MICROSECONDS_PER_HOUR
+            hours = (rows.start - self._first) // self._length
             left_out = np.isnan(join.factor[rows.series]) & (hours >= 0)
             for joined_number, hour in zip(join.number[rows.series[left_out]], hours[left_out], strict=True):
                 refused[int(joined_number)][hour] = True
@@ -309,7 +320,7 @@ class HourlyGrid:
 
     def _row_of(self, moment: Integers) -> Integers:
         """Returns the row by whose end `moment` has passed."""
-        row = -((self._first - moment) // MICROSECONDS_PER_HOUR) - 1
+        row = -((self._first - moment) // self._length) - 1
         return np.minimum(row, NEVER_KNOWN - 1)
 
     def _add_short(self, hourly: Hourly, rows: _Rows) -> None:
@@ -317,11 +328,11 @@ class HourlyGrid:
         rows = rows.where(_last_of(rows.series, rows.start, rows.length))
         rows = rows.where(~np.isnan(rows.value) & (rows.start >= self._first))
         cells, cell_index = np.unique(
-            rows.series * self._steps + (rows.start - self._first) // MICROSECONDS_PER_HOUR, return_inverse=True
+            rows.series * self._steps + (rows.start - self._first) // self._length, return_inverse=True
         )
-        length = np.where(rows.length == 0, MICROSECONDS_PER_HOUR, rows.length)  # a single reading covers its hour
-        covered = np.bincount(cell_index, length) / MICROSECONDS_PER_HOUR
-        averages = np.bincount(cell_index, length * rows.value) / MICROSECONDS_PER_HOUR / covered
+        length = np.where(rows.length == 0, self._length, rows.length)  # a single reading covers its hour
+        covered = np.bincount(cell_index, length) / self._length
+        averages = np.bincount(cell_index, length * rows.value) / self._length / covered
         totals = np.bincount(cell_index, rows.value) / covered  # extrapolated to the whole hour
         is_summed = np.array([rule == "sum" for rule in self._rules])[cells // self._steps]
         latest_available = np.full(len(cells), UNPUBLISHED)
@@ -333,13 +344,13 @@ class HourlyGrid:
     def _add_long(self, hourly: Hourly, rows: _Rows) -> None:
         """Repeats each value over the hours that start in its interval; values with a publication time become
         vintages."""
-        first_rows = np.maximum(-((self._first - rows.start) // MICROSECONDS_PER_HOUR), 0)
-        end_rows = np.minimum(
-            -((self._first - np.maximum(rows.end, rows.start + 1)) // MICROSECONDS_PER_HOUR), self._steps
-        )
+        first_rows = np.maximum(-((self._first - rows.start) // self._length), 0)
+        shortest = MICROSECONDS_PER_HOUR if self._step < HOUR else 1  # for how long a reading counts
+        ends = np.where(rows.length == 0, rows.start + shortest, rows.end)
+        end_rows = np.minimum(-((self._first - ends) // self._length), self._steps)
         repetitions = np.maximum(end_rows - first_rows, 0)
         row = np.arange(repetitions.sum()) + np.repeat(first_rows - np.cumsum(repetitions) + repetitions, repetitions)
-        rows = rows.where(np.repeat(np.arange(len(repetitions)), repetitions))
+        rows = self._divide_energy(rows).where(np.repeat(np.arange(len(repetitions)), repetitions))
         known_rows = self._row_of(rows.available)
         has_publication = np.isin(rows.series, rows.series[rows.published != UNPUBLISHED])
         for number in np.unique(rows.series[has_publication]):
@@ -350,6 +361,14 @@ class HourlyGrid:
         is_absent = ~has_publication & np.isnan(hourly.values[rows.series, row])
         hourly.values[rows.series[is_absent], row[is_absent]] = rows.value[is_absent]
         hourly.known_row[rows.series[is_absent], row[is_absent]] = known_rows[is_absent]
+
+    def _divide_energy(self, rows: _Rows) -> _Rows:
+        """Returns `rows`, whose values are repeated, with energy divided by the number of rows of its interval; in
+        hourly sets, energy over longer intervals is repeated."""
+        if self.resolution == HOUR:
+            return rows
+        is_summed = np.array([rule == "sum" for rule in self._rules], bool)[rows.series]
+        return rows._replace(value=rows.value / np.where(is_summed, np.maximum(rows.length / self._length, 1), 1))
 
     def _collect_vintages(
         self, hourly: Hourly, number: int, row: Integers, known_rows: Integers, rows: _Rows

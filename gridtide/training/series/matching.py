@@ -12,18 +12,22 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 from typing import NamedTuple
 
 from gridtide.errors import TrainingError
+from gridtide.periods import DAY, HOUR
 from gridtide.sources.registry import find_variable
 from gridtide.training.series.hourly import Delay, Hourly
+from gridtide.training.series.steps import format_shift, parse_shift
 from gridtide.training.spec import ALL_INPUTS, TrainingSpec
 from gridtide.variables import SeriesName, matches_any
 
-KNOWN_AHEAD = -2
-"""A series with at most this usual delay is known before its hour begins: a forecast, or a day-ahead product. On days
-when some of its values come later, those are missing."""
+KNOWN_AHEAD, KNOWN_DAY_AHEAD = -2, -1
+"""A series with at most this usual delay is known before its hour, or its day, begins: a forecast, or a day-ahead
+product. On days when some of its values come later, those are missing. Among hours, a value that is known just by the
+start of its interval is none: a reading is too."""
 
 
 class SeriesKind(NamedTuple):
@@ -170,12 +174,12 @@ def _choose_lookback_shifts(spec: TrainingSpec, delays: Sequence[Delay]) -> tupl
     """Returns the shifts of the columns of a kind whose series have these `delays`."""
     if not delays:
         return ()
-    if max(delay.usual for delay in delays) <= KNOWN_AHEAD:
+    if max(delay.usual for delay in delays) <= (KNOWN_AHEAD if spec.resolution < DAY else KNOWN_DAY_AHEAD):
         return tuple(sorted(set(spec.leads)))
     return (-max(delay.longest for delay in delays),)
 
 
-def format_key(kind: SeriesKind, shift: int) -> str:
+def format_key(kind: SeriesKind, shift: int, step: timedelta = HOUR) -> str:
     """Returns the key of the input columns of `kind` at `shift`, the same for all locations.
 
     >>> format_key(SeriesKind("eia", "demand", "", 0), -2)
@@ -184,28 +188,28 @@ def format_key(kind: SeriesKind, shift: int) -> str:
     'eia/neighbour.1/demand-2h'
     """
     role_number = f"{kind.role}.{kind.number}" if kind.role else str(kind.number)
-    return f"{kind.source}/{role_number}/{kind.variable}{shift:+d}h"
+    return f"{kind.source}/{role_number}/{kind.variable}{format_shift(shift, step)}"
 
 
-def parse_key(key: str) -> tuple[SeriesKind, int]:
+def parse_key(key: str, step: timedelta = HOUR) -> tuple[SeriesKind, int]:
     """Returns the kind and the shift of a key that `format_key` made.
 
     >>> parse_key("open_meteo/0/temperature_2m_forecast+24h")
     (SeriesKind(source='open_meteo', variable='temperature_2m_forecast', role='', number=0), 24)
     """
     source, role_number, label = key.split("/", 2)
-    variable, shift = re.fullmatch(r"(.+)([+-]\d+)h", label).groups()  # type: ignore[union-attr]  # as formatted above
+    variable, shift = re.fullmatch(r"(.+?)([+-]\d+(?:h|min|d))", label).groups()  # type: ignore[union-attr]  # as above
     role, _, number = role_number.rpartition(".")
-    return SeriesKind(source, variable, role, int(number)), int(shift)
+    return SeriesKind(source, variable, role, int(number)), parse_shift(shift, step)
 
 
-def parse_shifts(keys: Iterable[str]) -> dict[SeriesKind, tuple[int, ...]]:
+def parse_shifts(keys: Iterable[str], step: timedelta = HOUR) -> dict[SeriesKind, tuple[int, ...]]:
     """Returns, by kind, the shifts of the input columns with these `keys`.
 
     >>> parse_shifts(["eia/0/demand-2h"])
     {SeriesKind(source='eia', variable='demand', role='', number=0): (-2,)}
     """
     shifts: dict[SeriesKind, tuple[int, ...]] = {}
-    for kind, shift in map(parse_key, keys):
+    for kind, shift in (parse_key(key, step) for key in keys):
         shifts[kind] = (*shifts.get(kind, ()), shift)
     return shifts

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gridtide.errors import TrainingError
-from gridtide.periods import HOUR, Period
+from gridtide.periods import Period
 from gridtide.training.spec import TrainingSpec
 from gridtide.training.windows.windows import Windows
 
@@ -46,28 +46,29 @@ def requested_splits(spec: TrainingSpec) -> tuple[str, ...]:
 
 def split_ends(spec: TrainingSpec, period: Period) -> tuple[int, int]:
     """Returns the steps of `period` at which train and validation of `spec` end; they may lie outside the period."""
-    hour_count, split_rules = period.duration // HOUR, spec.splits
+    step, split_rules = spec.resolution, spec.splits
+    step_count = period.duration // step
     if split_rules.train_end and split_rules.validation_end:
-        return (split_rules.train_end - period.start) // HOUR, (split_rules.validation_end - period.start) // HOUR
-    validation_end = round(hour_count * (1 - split_rules.test))
-    return validation_end - round(hour_count * split_rules.validation), validation_end
+        return (split_rules.train_end - period.start) // step, (split_rules.validation_end - period.start) // step
+    validation_end = round(step_count * (1 - split_rules.test))
+    return validation_end - round(step_count * split_rules.validation), validation_end
 
 
 def train_slice(spec: TrainingSpec, rows: Period, hours: Period) -> slice:
     """Returns the train hours of a set over `rows` as positions in the longer period `hours`."""
-    first_row = (rows.start - hours.start) // HOUR
+    first_row = (rows.start - hours.start) // spec.resolution
     train_end, _ = split_ends(spec, rows)
     return slice(first_row, first_row + max(train_end, 0))
 
 
 def find_bounds(spec: TrainingSpec, period: Period) -> Bounds:
     """Returns the splits of `spec` as steps of `period`; raises `TrainingError` if they do not divide the period."""
-    steps = period.duration // HOUR
+    steps = period.duration // spec.resolution
     train_end, validation_end = split_ends(spec, period)
     lengths = {"train": train_end, "validation": validation_end - train_end, "test": steps - validation_end}
     if any(length < 0 or (length > 0) != (name in requested_splits(spec)) for name, length in lengths.items()):
         train_moment, validation_moment = (
-            f"{period.start + step * HOUR:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end)
+            f"{period.start + step * spec.resolution:%Y-%m-%dT%H:%M}" for step in (train_end, validation_end)
         )
         raise TrainingError(
             spec.name,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from numpy.random import default_rng
 
 from gridtide.observations.array_types import Integers, Mask
-from gridtide.periods import HOUR, Period, local_day
+from gridtide.periods import HOUR, Period, describe_duration, local_day
 
 
 class Windows(NamedTuple):
@@ -49,12 +49,14 @@ def place_windows(steps: int, *, seq_len: int, horizon: int, stride: int, gap: i
     return Windows(start, first_target, first_target + horizon)
 
 
-def place_gate_windows(period: Period, timezone: str, gate_hour: int, *, seq_len: int) -> Windows:
+def place_gate_windows(
+    period: Period, timezone: str, gate_hour: int, *, seq_len: int, step: timedelta = HOUR
+) -> Windows:
     """Returns the windows within the steps of `period` whose contexts end at `gate_hour` of a local day, and whose
-    targets are the hours of the next one; `gate_hour` counts as the clock shows it, the first time if it does so twice.
+    targets are the steps of the next one; `gate_hour` counts as the clock shows it, the first time if it does so twice.
 
     Days on which the clock skips the gate hour are predicted at the hour after it. Raises `ValueError` if a day of
-    `timezone` does not begin on an hour in UTC.
+    `timezone` does not begin with a step.
 
     >>> from datetime import UTC
     >>> days = Period(datetime(2024, 3, 8, 5, tzinfo=UTC), datetime(2024, 3, 11, 4, tzinfo=UTC))
@@ -67,13 +69,13 @@ def place_gate_windows(period: Period, timezone: str, gate_hour: int, *, seq_len
     while (next_day := local_day(day + timedelta(days=1), zone)).start < period.end:
         moments = (datetime(day.year, day.month, day.day, gate_hour, tzinfo=zone), next_day.start, next_day.end)
         offsets = [moment - period.start for moment in moments]
-        if any(offset % HOUR for offset in offsets):
-            raise ValueError(f"the days of {timezone} do not begin on an hour in UTC")
-        rows.append([offset // HOUR for offset in offsets])
+        if any(offset % step for offset in offsets):
+            raise ValueError(f"the days of {timezone} do not begin with a step of {describe_duration(step)} in UTC")
+        rows.append([offset // step for offset in offsets])
         day += timedelta(days=1)
     columns = np.array(rows, np.int64).reshape(-1, 3).T
     windows = Windows(columns[0] - seq_len, columns[1], columns[2])
-    return windows.where((windows.start >= 0) & (windows.target_end <= period.duration // HOUR))
+    return windows.where((windows.start >= 0) & (windows.target_end <= period.duration // step))
 
 
 def measure_observed_share(mask: Mask, begin: Integers, end: Integers) -> npt.NDArray[np.float64]:
