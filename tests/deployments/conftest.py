@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from deployments.machine.local import stop_machine
 from deployments.registry.notifications import VARIABLE
 from tasks.notify.deliver import read_receivers
+from tests.support.processes.machine import furnished
 from tests.support.processes.prefect_servers import furnish, serving
 from tests.support.processes.served import synthetic
 
@@ -43,13 +40,8 @@ def silent() -> Iterator[str]:
 def machine(tmp_path: Path, silent: str, migrated: Path) -> Iterator[Path]:
     """A folder with a configuration, and a PREFECT_HOME of its own."""
     slow = {"name": "slow", "url": silent, "output_folder": "slow", "schedule": "daily", "timeout": 300}
-    schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
-    apis = [synthetic("grid", "hourly"), slow]
-    (tmp_path / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
-    home = furnish(tmp_path / "home", migrated)
-    with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}):
-        yield tmp_path
-        asyncio.run(stop_machine())
+    with furnished(tmp_path, migrated, synthetic("grid", "hourly"), slow) as folder:
+        yield folder
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,9 +12,25 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from tests.support.processes.machine import start, started, until
+from tests.support.processes.machine import furnished, start, started, until
+from tests.support.processes.served import synthetic
 
 FINAL = ("Completed", "Skipped", "Cancelled", "Failed", "Crashed")
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Path]:
+    """A machine for the tests of this module, each of which runs a deployment of its own."""
+    apis = [synthetic("by_hand", "hourly"), synthetic("by_schedule", "daily")]
+    with furnished(tmp_path_factory.mktemp("machine"), migrated, *apis) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def client(machine: Path) -> Iterator[SyncPrefectClient]:
+    """A client of the server of the machine, on which a worker runs."""
+    with started(machine) as (client, _):
+        yield client
 
 
 def failed_writes(machine: Path) -> list[str]:
@@ -43,11 +60,10 @@ def schedule_in_the_past(client: SyncPrefectClient, deployment: str, start_time:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_runs_by_hand_wait_for_their_turn(machine: Path) -> None:
+def test_runs_by_hand_wait_for_their_turn(machine: Path, client: SyncPrefectClient) -> None:
     """Three runs of one deployment that are started at once all complete, and no write of a state fails."""
-    with started(machine) as (client, _):
-        runs = [start(client, "ingest/hourly") for _ in range(3)]
-        ended = [until(client, run, *FINAL) for run in runs]
+    runs = [start(client, "ingest/hourly") for _ in range(3)]
+    ended = [until(client, run, *FINAL) for run in runs]
     assert [run.state_name for run in ended] == ["Completed"] * 3
     starts, ends = zip(*sorted((run.start_time, run.end_time) for run in ended), strict=True)
     assert all(end <= begin for end, begin in zip(ends, starts[1:], strict=False)), "one at a time"
@@ -56,14 +72,13 @@ def test_runs_by_hand_wait_for_their_turn(machine: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_after_hours_of_sleep_a_single_run_does_what_all_would_have(machine: Path) -> None:
+def test_after_hours_of_sleep_a_single_run_does_what_all_would_have(machine: Path, client: SyncPrefectClient) -> None:
     """Of six late scheduled runs one completes and five are skipped, and name that run; no write of a state fails."""
-    with started(machine) as (client, _):
-        slept = datetime.now(UTC) - timedelta(hours=6, minutes=30)
-        late = schedule_in_the_past(client, "ingest/hourly", slept, 6)
-        assert len(late) >= 6
-        ended = [until(client, run, *FINAL) for run in late]
-        by_hand = until(client, start(client, "ingest/hourly"), *FINAL)
+    slept = datetime.now(UTC) - timedelta(days=6, hours=12)
+    late = schedule_in_the_past(client, "ingest/daily", slept, 6)
+    assert len(late) >= 6
+    ended = [until(client, run, *FINAL) for run in late]
+    by_hand = until(client, start(client, "ingest/daily"), *FINAL)
     completed = [run for run in ended if run.state_name == "Completed"]
     assert len(completed) == 1
     assert {run.state_name for run in ended} == {"Completed", "Skipped"}

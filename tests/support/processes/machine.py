@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -16,13 +17,14 @@ import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from deployments.machine.local import stop_machine
 from deployments.machine.worker import find_worker
 from deployments.registry.deploy import POOL
 from deployments.registry.run_settings import RUN_SETTINGS
 from flows.run.local_server import find_server
-from tests.support.processes.prefect_servers import LATER_START
+from tests.support.processes.prefect_servers import LATER_START, furnish
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -83,12 +85,28 @@ def until_events(client: SyncPrefectClient, name: str, times: int, resource: str
 
 
 @contextmanager
+def furnished(folder: Path, database: Path, *apis: dict[str, Any]) -> Iterator[Path]:
+    """Make `folder` a machine: with a configuration of `apis`, and a PREFECT_HOME of its own with a copy of `database`.
+    At the end, what runs on it is stopped."""
+    configure(folder, *apis)
+    home = furnish(folder / "home", database)
+    with temporary_settings({PREFECT_HOME: home}, restore_defaults={PREFECT_API_URL}):
+        yield folder
+        asyncio.run(stop_machine())
+
+
+def configure(folder: Path, *apis: dict[str, Any]) -> None:
+    """Write the configuration of a machine with `apis`, for which there is an hourly and a daily schedule."""
+    schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
+    (folder / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+
+
+@contextmanager
 def started(machine: Path, *apis: dict[str, Any], **variables: str) -> Iterator[tuple[SyncPrefectClient, int]]:
     """Start the machine with `apis`, or its own configuration; gives a client of its server and the pid of its
     worker."""
     if apis:
-        schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
-        (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+        configure(machine, *apis)
     output, _ = gridtide(machine, "up", **variables).communicate()
     server, worker = find_server(), find_worker()
     assert server is not None, output
