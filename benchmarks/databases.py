@@ -1,4 +1,5 @@
-"""A table of PostgreSQL into a lake, beside its driver alone; and SQL over a lake, beside DuckDB on its Parquet."""
+"""A table of PostgreSQL into a lake, beside its driver alone; SQL over a lake, beside DuckDB on its Parquet; and the
+newest features in Redis."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.arrays import dictionary_array
 from gridtide.observations.table import from_columns
 from tests.support.processes.postgres import run_postgres
+from tests.support.processes.redis_servers import run_redis
 
 FEW_ROWS, MANY_ROWS = 1_000_000, 10_000_000
 GOAL = 200_000
@@ -42,7 +44,7 @@ from generate_series(0, {rows} - 1) i
 
 def measure() -> list[Row]:
     """Rows per second and MB of both directions."""
-    return [*measure_reading(), *measure_queries()]
+    return [*measure_reading(), *measure_queries(), *measure_features()]
 
 
 def measure_reading() -> list[Row]:
@@ -97,6 +99,33 @@ def measure_queries() -> list[Row]:
         | {"peer_name": "DuckDB by hand", "limit": 2.0, "limit_name": "goal"},
         {"name": "connecting to that lake", "unit": "s", "ours": connected, "peer": None, "peer_name": ""}
         | {"limit": None, "limit_name": ""},
+    ]
+
+
+def measure_features() -> list[Row]:
+    """Milliseconds for the newest 168 hours of 200 columns from Redis."""
+    from gridtide.database.online_store import OnlineStore
+    from gridtide.training.realtime import Context
+    from gridtide.training.serving import online
+
+    columns = [{"key": f"series/{number}"} for number in range(200)]
+    manifest = {"spec": {"name": "features"}, "locations": [{"columns": columns}]}
+    scales = {"mean": np.zeros((1, 200)), "deviation": np.ones((1, 200))}
+    now = datetime.now(UTC)
+    hours = int(now.timestamp()) // 3600 * 3600 - 3600 * np.arange(168, 0, -1)
+    values = np.random.default_rng(0).random((1, 168, 200), np.float32)
+    body = online.encode_context(Context(values, values < 0.9, hours), online.identify_set(manifest, scales), now)
+    with tempfile.TemporaryDirectory() as folder, run_redis(Path(folder), "benchmark") as url:
+        OnlineStore(url).put(online.name_key(manifest), body, timedelta(hours=1))
+        times = []
+        for _ in range(2000):
+            start_time = time.perf_counter()
+            online.read_context(manifest, scales, OnlineStore(url), 168)
+            times.append(1000 * (time.perf_counter() - start_time))
+    return [
+        {"name": f"168 h × 200 columns from Redis, p{percent}", "unit": "ms", "peer": None, "peer_name": ""}
+        | {"ours": float(np.percentile(times, percent)), "limit": goal, "limit_name": "goal"}
+        for percent, goal in ((50, 1.0), (99, 5.0))
     ]
 
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from prefect import get_run_logger
+
 from flows.run.filling import warn_of_changed_series
 from flows.run.local_flow import local_flow
 from flows.run.progress import report_progress
@@ -28,10 +30,12 @@ from flows.run.report import (
     sum_results,
     summarize_collection,
 )
-from flows.run.session import check_selection, name_entries, open_collection_run
+from flows.run.session import check_selection, load_selected, name_entries, open_collection_run
 from gridtide.collect.collection import find_scheduled_period
-from gridtide.entries.entry import Entry
+from gridtide.entries.entry import Config, Entry
+from gridtide.lake import Lake
 from tasks.collect import CollectionRun, Outcome, run_collection
+from tasks.secrets import read_environment
 
 
 def _run_name() -> str:
@@ -64,7 +68,20 @@ async def ingest(
             report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
         outcomes = await warn_of_changed_series(outcomes, run.lake)
+        if any(outcome.collected and outcome.collected["created"] for outcome in outcomes):
+            await _publish_features(load_selected(config, None)[0], run.lake)
     return await finish(ingest_report(outcomes, time.monotonic() - start_time), choose_error(outcomes), lake=run.lake)
+
+
+async def _publish_features(config: Config, lake: Lake) -> None:
+    """Store the newest features of the sets under `online`; the log says which could not be stored."""
+    if config.online is None:
+        return
+    from gridtide.training.serving.publishing import publish_online
+
+    url = read_environment([config.online.env]).get(config.online.env)
+    for problem in await publish_online(config, lake, url):
+        get_run_logger().error(problem)
 
 
 async def _collect_current(run: CollectionRun, entry: Entry) -> Outcome:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -357,6 +357,8 @@ def get_real_time_context(
     config: Config | str | Path | None = None,
     lake: Lake | str | None = None,
     until: datetime | None = None,
+    store: str | None = None,
+    longest_age: timedelta | None = None,
 ) -> Batch:
     """Returns the last `lookback_hours` hours as input for a model of the training set `source`.
 
@@ -368,8 +370,11 @@ def get_real_time_context(
     predict, `x_future` and `future_mask` (R, H, G) are those of the hours that are predicted at `until`; `static` (R,
     S) comes with every context.
 
+    With `store`, the URL of a Redis server, they are the hours that the last run of `ingest` wrote there: the same
+    numbers without a look at the lake, and `age` (R, F) float32: the hours since each input was last observed.
+
     Raises `TrainingError` if the set has fewer hours or the lake lacks its series, and for a `lake` or `until` without
-    `config`.
+    `config`; with `store` as `gridtide.training.serving.online.read_context` does.
     """
     from gridtide.config.loading import load
     from gridtide.entries.entry import Config
@@ -378,6 +383,14 @@ def get_real_time_context(
 
     manifest, mapped, _ = source.whole if isinstance(source, Store) else SetView(*_map_anywhere(source))
     columns = source.columns if isinstance(source, Store) else None
+    view = source if isinstance(source, Store) else SetView(manifest, mapped)
+    if store is not None:
+        from gridtide.database.online_store import OnlineStore
+        from gridtide.training.serving.online import read_context
+
+        online = read_context(manifest, mapped, OnlineStore(store), lookback_hours, longest_age)
+        age = online.age if columns is None else online.age[:, columns]
+        return _build_context(view, _take_columns(online.context, columns)) | {"age": mx.array(age)}
     if config is None and (lake is not None or until is not None):
         raise TrainingError(
             manifest["spec"]["name"],
@@ -392,9 +405,14 @@ def get_real_time_context(
         context = _run_awaited(
             realtime.gather_newest_hours(manifest, mapped, settings, opened_lake, lookback_hours, until)
         )
-    if columns is not None:
-        context = replace(context, values=context.values[..., columns], mask=context.mask[..., columns])
-    return _build_context(source if isinstance(source, Store) else SetView(manifest, mapped), context)
+    return _build_context(view, _take_columns(context, columns))
+
+
+def _take_columns(context: Context, columns: npt.NDArray[np.int64] | None) -> Context:
+    """Returns `context` with the inputs of the numbers `columns`, all of them if that is None."""
+    if columns is None:
+        return context
+    return replace(context, values=context.values[..., columns], mask=context.mask[..., columns])
 
 
 def _build_context(view: Store | SetView, context: Context) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,18 @@ async def read_credentials(entries: Iterable[Entry]) -> dict[str, str]:
     `secret:NAME`. A missing value is left out: only the entries that need it fail, when they are collected.
     """
     names = {name for entry in entries for name in list_credential_names(entry)}
-    environment = {**dotenv_values(".env", encoding="utf-8-sig"), **os.environ} if names else {}
     # A variable that is set and empty stays: a password may be empty.
-    credentials = {name: environment.get(name) for name in names if not name.startswith("secret:")}
+    variables = [name for name in names if not name.startswith("secret:")]
+    credentials: dict[str, str | None] = {**dict.fromkeys(variables), **read_environment(variables)}
     for name in names - credentials.keys():
         credentials[name] = await _read_block(name.removeprefix("secret:"))
     return {name: value for name, value in credentials.items() if value is not None}
+
+
+def read_environment(names: Collection[str]) -> dict[str, str]:
+    """The values of the variables `names` that are set, of the environment or else of `.env`."""
+    environment = {**dotenv_values(".env", encoding="utf-8-sig"), **os.environ} if names else {}
+    return {name: value for name in names if (value := environment.get(name)) is not None}
 
 
 def defer_to_dotenv(entries: Iterable[Entry], folder: Path) -> None:

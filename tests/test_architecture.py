@@ -32,7 +32,7 @@ ROOMS = (
     *("entries", "observations", "sources", "sandbox", "config"),
     *("http", "database", "lake", "collect", "curated", "coverage", "quality", "training"),
     *("evaluation", "catalog", "sql"),
-    *("mlx_store", "ring"),
+    *("array_store", "mlx_store", "ring"),
 )
 """The rooms of `gridtide/` from the ground up; each may import those before it; see `docs/architecture.md`."""
 
@@ -65,7 +65,7 @@ MEAN_LENGTH = 7.0
 ONE_WORD = 0.45
 """The largest share of functions with a one-word name."""
 
-GROUND = ("errors", "periods", "clock", "variables", "threads", "simulation", "mlx_store", "ring")
+GROUND = ("errors", "periods", "clock", "variables", "threads", "simulation", "array_store", "mlx_store", "ring")
 """The rooms that are one file; their names are counted together."""
 
 MEAN_LENGTHS = {

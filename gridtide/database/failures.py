@@ -22,6 +22,9 @@ _REFUSED_STATES = ("28", "42501", "0P")
 _WRONG_STATES = ("42", "22", "25006", "3D", "3F", "0A", "2F")
 """The beginnings of SQLSTATE of statements that the database cannot run; see PostgreSQL's appendix A."""
 
+_WRONG_KINDS = ("CatalogException", "BinderException", "ParserException")
+"""The errors of DuckDB for such statements."""
+
 _IS_REFUSED = re.compile(
     r"(?i)password authentication failed|no password supplied|permission denied|access denied|no pg_hba\.conf entry|"
     r'role "[^"]*" does not exist|is not permitted to log in|login failed|not authorized'
@@ -81,16 +84,20 @@ def _classify(entry: Entry, label: str, error: Exception, credentials: Credentia
     original = getattr(error, "orig", None) or error
     state = str(getattr(original, "sqlstate", None) or "")
     text = credentials.redacted_text(" ".join(str(original).split()))[:MESSAGE_LENGTH]
-    kind = type(original).__name__
-    happened = f"{label}: the database says: {text or kind}"
-    if state == "57014" or kind == "InterruptException" or _IS_LATE.search(text):
+    error_kind = type(original).__name__
+    happened = f"{label}: the database says: {text or error_kind}"
+    if state == "57014" or error_kind == "InterruptException" or _IS_LATE.search(text):
         return _build_late(entry, label)
     if state.startswith(_REFUSED_STATES) or (not state and _IS_REFUSED.search(text)):
         return CredentialsError(entry.name, happened, "Correct the URL of the database, or grant its user SELECT")
-    if kind in ("NoSuchModuleError", "ModuleNotFoundError"):
+    if error_kind in ("NoSuchModuleError", "ModuleNotFoundError"):
         return ConfigurationError(entry.name, happened, EXTRA)
-    is_statement = state.startswith(_WRONG_STATES) or kind in ("CatalogException", "BinderException", "ParserException")
-    if is_statement or (not state and (kind == "ProgrammingError" or _IS_WRONG.search(text))):
+    is_statement = state.startswith(_WRONG_STATES) or error_kind in (
+        "CatalogException",
+        "BinderException",
+        "ParserException",
+    )
+    if is_statement or (not state and (error_kind == "ProgrammingError" or _IS_WRONG.search(text))):
         columns = [*entry.time, *entry.value, *filter(None, (entry.updated, entry.published))]
         names = f'"query" ({list_first(entry.params, 5)})' if entry.query else f'"table" and {list_first(columns, 5)}'
         return ConfigurationError(entry.name, happened, f"Compare {names} with the database")

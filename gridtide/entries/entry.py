@@ -25,6 +25,7 @@ from gridtide.entries.field_types import (
     Param,
     PrintableText,
     Text,
+    VariableName,
     WholeMinutes,
     ZoneName,
     check_length,
@@ -260,6 +261,16 @@ class TaskRetries(StrictStruct, frozen=True):
     delay: Duration = timedelta(minutes=1)
 
 
+class Online(StrictStruct, frozen=True):
+    """Training sets whose newest `hours` are stored in Redis after each run of `ingest` that brings new files, for
+    `lifetime`. `env` is the variable with the URL of the server; `sets` are names of sets in the lake's `features/`."""
+
+    env: VariableName
+    sets: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    hours: Annotated[int, Meta(ge=1, le=24 * 366)] = 168
+    lifetime: Duration = timedelta(hours=6)
+
+
 class Config(StrictStruct, frozen=True):
     """The whole of `api_config.json`, with every entry complete."""
 
@@ -268,6 +279,7 @@ class Config(StrictStruct, frozen=True):
     task_retries: TaskRetries = TaskRetries()
     checks: tuple[Check, ...] = ()
     """What series of different entries must be like together."""
+    online: Online | None = None
     processes: Annotated[int, Meta(ge=1, le=64)] = 1
     """The processes of this machine in which a backfill collects."""
     presets: tuple[Text, ...] = ()

@@ -1,0 +1,1 @@
+"""Features for predictions, outside the lake."""

@@ -1,0 +1,144 @@
+"""The newest features of a training set in Redis: written after new files, read for predictions.
+
+    gather_newest_hours ─► one body ─► Redis, for a lifetime ─► the same context, and the age of each input
+
+The body has the time of writing, and what identifies columns and scales of the set, so that a model never gets the
+features of another set of the same name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gridtide.errors import StorageError, TrainingError
+from gridtide.training.realtime import Context, gather_newest_hours
+from gridtide.training.tensors import decode_tensors, encode_tensors
+
+if TYPE_CHECKING:
+    from gridtide.database.online_store import OnlineStore
+    from gridtide.entries.entry import Config
+    from gridtide.lake import Lake
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class OnlineContext:
+    """A context as it was stored, when it was `written_at`, and the `age` (R, F) float32 of each input at the time of
+    reading: hours since the end of the last hour in which it was observed, infinite if it was not."""
+
+    context: Context
+    written_at: datetime
+    age: npt.NDArray[np.float32]
+
+
+def name_key(manifest: Mapping[str, Any]) -> str:
+    """Returns the key under which the features of the set are stored."""
+    return f"gridtide:features:{manifest['spec']['name']}"
+
+
+def identify_set(manifest: Mapping[str, Any], tensors: Tensors) -> str:
+    """Returns a hash of the columns and scales of a set: 16 hexadecimal digits."""
+    columns = [column["key"] for location in manifest["locations"] for column in location["columns"]]
+    method = str(manifest["spec"].get("scaling", ""))
+    digest = hashlib.sha256("\n".join([method, *columns]).encode())
+    for name in ("mean", "deviation", "knots", "future_mean", "future_deviation", "future_knots"):
+        if name in tensors:
+            digest.update(np.ascontiguousarray(tensors[name]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+async def publish_context(
+    manifest: Mapping[str, Any],
+    tensors: Tensors,
+    config: Config,
+    lake: Lake,
+    store: OnlineStore,
+    *,
+    hours: int,
+    lifetime: timedelta,
+) -> Context:
+    """Stores the newest `hours` of the set in `store` in place of those before, and returns them.
+
+    Raises the errors of `gather_newest_hours` and of `OnlineStore.put`; the features before then stay.
+    """
+    context = await gather_newest_hours(manifest, tensors, config, lake, hours)
+    body = encode_context(context, identify_set(manifest, tensors), datetime.now(UTC))
+    store.put(name_key(manifest), body, lifetime)
+    return context
+
+
+def encode_context(context: Context, identity: str, written_at: datetime) -> bytes:
+    """Returns `context` as bytes, the inverse of `decode_context`."""
+    arrays = {"values": context.values, "mask": context.mask, "time": context.time}
+    if context.future is not None:
+        arrays["future"] = context.future
+    return b"".join(encode_tensors(arrays, {"set": identity, "written_at": written_at.isoformat()}))
+
+
+def decode_context(body: bytes, identity: str, name: str) -> tuple[Context, datetime]:
+    """Returns the context in `body` and the time of writing. Raises `TrainingError` if it belongs to a set with another
+    `identity` than that of the set `name`, `StorageError` if it is damaged."""
+    try:
+        arrays, metadata = decode_tensors(body)
+        context = Context(arrays["values"], arrays["mask"], arrays["time"], arrays.get("future"))
+        written_at = datetime.fromisoformat(metadata["written_at"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            name, "the features in the store are damaged", "Write them again: gridtide ingest"
+        ) from error
+    if metadata.get("set") != identity:
+        happened = "the features in the store have the columns and scales of another set of this name"
+        raise TrainingError(name, happened, "Let the model and the scheduled flow use the same set")
+    return context, written_at
+
+
+def read_context(
+    manifest: Mapping[str, Any],
+    tensors: Tensors,
+    store: OnlineStore,
+    hours: int,
+    longest_age: timedelta | None = None,
+) -> OnlineContext:
+    """Returns the last `hours` hours of the set that `store` has, with the age of each input.
+
+    Raises `TrainingError` if the store has none or fewer hours, or if their end is more than `longest_age` ago, and the
+    errors of `decode_context` and `OnlineStore.get`.
+    """
+    name = manifest["spec"]["name"]
+    body = store.get(name_key(manifest))
+    if body is None:
+        fix = 'Add the set to "online" in the configuration, and run gridtide ingest'
+        raise TrainingError(name, f"{store.name} has no features of it: they have expired, or were never written", fix)
+    whole, written_at = decode_context(body, identify_set(manifest, tensors), name)
+    if not 0 < hours <= len(whole.time):
+        happened = f"{store.name} has {len(whole.time)} hours of it, not {hours}"
+        raise TrainingError(name, happened, 'Raise "hours" of "online"')
+    context = Context(whole.values[:, -hours:], whole.mask[:, -hours:], whole.time[-hours:], whole.future)
+    now = datetime.now(UTC)
+    end = datetime.fromtimestamp(int(context.time[-1]) + _find_step(context), UTC)
+    if longest_age is not None and now - end > longest_age:
+        happened = f"its features end at {end:%Y-%m-%dT%H:%MZ}, more than {longest_age} ago; written at {written_at}"
+        raise TrainingError(name, happened, "See why no new files come: gridtide status")
+    return OnlineContext(context, written_at, measure_age(context, now))
+
+
+def measure_age(context: Context, now: datetime) -> npt.NDArray[np.float32]:
+    """Returns the hours from the end of the last observed hour of each input to `now`, (R, F); infinite for an input
+    that was observed in none."""
+    steps_back = np.argmax(context.mask[:, ::-1], axis=1)
+    ends = context.time[::-1][steps_back] + _find_step(context)
+    hours = (now.timestamp() - ends) / 3600
+    return np.where(context.mask.any(axis=1), hours, np.inf).astype(np.float32)
+
+
+def _find_step(context: Context) -> int:
+    """Returns the length of a step in seconds; an hour if there is only one step."""
+    return int(context.time[1] - context.time[0]) if len(context.time) > 1 else 3600

@@ -1,0 +1,43 @@
+"""Stores the newest features of training sets in Redis, after a run has brought new files."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from gridtide.entries.entry import Config, Online
+from gridtide.errors import CredentialsError, GridtideError, one_line
+from gridtide.lake import Lake
+
+
+async def publish_online(config: Config, lake: Lake, url: str | None) -> list[str]:
+    """Stores the newest hours of the sets that the configuration names under `online` in the server at `url`, the value
+    of the variable that it names.
+
+    Returns a problem for each set that could not be stored; its features before then stay until they expire.
+    """
+    if config.online is None:
+        return []
+    problems = []
+    for name in config.online.sets:
+        try:
+            await _publish_set(config, config.online, lake, name, url)
+        except GridtideError as error:
+            problems.append(f"the features of {name} were not stored online: {one_line(error)}")
+    return problems
+
+
+async def _publish_set(config: Config, online: Online, lake: Lake, name: str, url: str | None) -> None:
+    from gridtide.database.online_store import OnlineStore
+    from gridtide.training.serving.online import publish_context
+    from gridtide.training.stored.opening import open_set
+
+    if not url:
+        happened = f"the environment variable {online.env} is not set"
+        raise CredentialsError(name, happened, "Set it to redis://host:6379/0")
+    folder = f"features/{name}"
+    if lake.store.is_local:  # whose file is mapped where it is
+        folder = str(Path(lake.uri.removeprefix("file://")) / folder)
+    view = await open_set(folder, lake)
+    store = await asyncio.to_thread(OnlineStore, url)
+    await publish_context(view.manifest, view.mapped, config, lake, store, hours=online.hours, lifetime=online.lifetime)
