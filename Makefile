@@ -7,7 +7,7 @@ BIN := .venv/bin
 WORKERS ?= 4
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
-# The extras to install: the requested ones, report, and mlx on platforms with wheels (Linux with glibc 2.35 or newer,
+# The extras to install: the requested ones, and mlx on platforms with wheels (Linux with glibc 2.35 or newer,
 # Apple silicon with macOS 14 or newer).
 define EXTRAS
 import platform, sys
@@ -15,8 +15,8 @@ def version(text): return tuple(int(part) for part in (text or "0").split(".")[:
 libc, number = platform.libc_ver()
 linux = libc == "glibc" and version(number) >= (2, 35)
 apple = platform.machine() == "arm64" and version(platform.mac_ver()[0]) >= (14, 0)
-names = ["mlx"] * (linux or apple) + ["report"] + sys.argv[1:]
-print("[" + ",".join(names) + "]")
+names = ["mlx"] * (linux or apple) + sys.argv[1:]
+print("[" + ",".join(names) + "]" if names else "")
 endef
 export EXTRAS
 INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
