@@ -15,6 +15,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.entries.table_layout import GROUPS, Hours, Melt, Pages
 from gridtide.periods import Period
+from gridtide.sources.presets.catalogue import list_preset_names
 from gridtide.sources.registry import find_hourly_rule, find_quantity, find_variable, get_source, list_sources
 
 PAGES = Path(__file__).parents[1] / "docs" / "sources"
@@ -204,8 +205,10 @@ def test_the_index_names_every_source_and_host() -> None:
 
 @pytest.mark.parametrize("name", list_sources())
 def test_each_page_has_the_same_parts(name: str) -> None:
-    """The pages have the same headings in the same order; that of the generic source has its own."""
-    parts = ["Notable irregularities", "Limits", "History", "An entry"]
+    """The pages have the same headings in the same order, those of presets also the terms of their operator; that of
+    the generic source has its own."""
+    terms = ["Terms of use"] if name in list_preset_names() else []
+    parts = ["Notable irregularities", "Limits", "History", *terms, "An entry"]
     if name == "generic":
         parts = [
             *("Records and layouts", "CSV", "Numbers", "Series: values, variables, locations", "Time", "Wide tables"),

@@ -471,8 +471,8 @@ NO_DURATION = 'is not a duration; use ISO 8601 in days or less, such as "PT1H" o
         ({"timeout": float("inf")}, "grid: timeout: Expected a number <= 86400.0"),
         (
             {"expect": 5},
-            "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, locations, ranges, "
-            "otherwise, rules",
+            "grid: expect: is a whole number, not an object; its keys are minimum_rows, required, locations, zeros, "
+            "ranges, otherwise, rules",
         ),
         ({"file_prefix": []}, "grid: file_prefix: is a list, not a text"),
         (
