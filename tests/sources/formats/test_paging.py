@@ -59,9 +59,9 @@ def test_a_total_beside_as_many_records_as_pages_have_is_their_number(records: i
 def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
     """A page that is full has a next one, which begins behind it."""
     pages = {"offset": "skip", "limit": ["take", 2]}
-    [following] = read({"hasMore": True}, pages=pages).following
+    [following] = read({"hasMore": True}, pages=pages).next_requests
     assert dict(following.params)["skip"] == "2"
-    assert read({"data": RECORDS[:1]}, pages=pages).following == ()
+    assert read({"data": RECORDS[:1]}, pages=pages).next_requests == ()
 
 
 @pytest.mark.parametrize(
