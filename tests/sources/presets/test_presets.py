@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -16,7 +16,7 @@ from gridtide.errors import ConfigurationError
 from gridtide.sources.contract import Request, Response
 from gridtide.sources.presets.catalogue import list_presets
 from gridtide.sources.registry import get_source
-from tests.support.presets import entry_of
+from tests.support.presets import entry_of, requests_of
 
 PRODUCTS = [(name, product) for name, preset in list_presets().items() for product in preset.products]
 
@@ -139,3 +139,29 @@ def test_the_host_of_an_operator_alone_does_not_make_a_preset() -> None:
     """Entries that describe an operator's files by themselves stay entries of the generic source."""
     raw = {"name": "x", "url": "http://mis.nyiso.com/public/csv/pal/{start:%Y%m%d}pal.csv", "output_folder": "x"}
     assert parse({"apis": [raw]}).apis[0].source == "generic"
+
+
+@pytest.mark.parametrize(
+    ("name", "product"),
+    [
+        ("pjm", "load_forecast"),
+        ("pjm", "wind_forecast"),
+        ("pjm", "solar_forecast"),
+        ("pjm", "solar_forecast_five_minute"),
+    ]
+    + [("ercot", product) for product in ("load_forecast", "load_forecast_zones", "wind", "solar")],
+)
+def test_no_minute_of_issue_lies_between_two_requests(name: str, product: str) -> None:
+    """Forecasts may be issued at any minute: the bounds of requests for adjacent periods, both inclusive, meet."""
+    day = timedelta(days=1)  # of late, as the archives of old days are requested otherwise
+    middle = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0, tzinfo=None) - 2 * day
+    bounds = []
+    for start in (middle - day, middle):
+        (request,) = requests_of(name, product, start, start + day)
+        values = parse_qs(urlsplit(request.url).query) | {key: [str(value)] for key, value in request.params}
+        if name == "pjm":
+            texts = values["evaluated_at_ept"][0].split("to")
+            bounds.append([datetime.strptime(text, "%m/%d/%Y %H:%M") for text in texts])
+        else:
+            bounds.append([datetime.fromisoformat(values[f"postedDatetime{end}"][0]) for end in ("From", "To")])
+    assert bounds[0][1] < bounds[1][0] <= bounds[0][1] + timedelta(minutes=1)
