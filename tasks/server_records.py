@@ -68,7 +68,8 @@ class ServerRecords:
 async def list_expired_runs(client: PrefectClient, flow_names: Sequence[str], before: datetime) -> list[FlowRun]:
     """The runs of Gridtide's flows, called `flow_names`, that ended before `before`.
 
-    These are the runs with Gridtide's tag, and runs without a deployment whose parameters name a configuration.
+    These are the runs with Gridtide's tag, and runs without a deployment that have the parameters of all of
+    our flows: `config` and `lake`. A flow of somebody else may well have the name `ingest`, and a configuration.
     """
     finished = FlowRunFilter(
         end_time=FlowRunFilterEndTime(before_=before),
@@ -119,7 +120,7 @@ async def count_events(client: PrefectClient, before: datetime) -> int:
 
 
 def _is_from_gridtide(run: FlowRun) -> bool:
-    return GRIDTIDE_TAG in run.tags or (run.deployment_id is None and "config" in run.parameters)
+    return GRIDTIDE_TAG in run.tags or (run.deployment_id is None and run.parameters.keys() >= {"config", "lake"})
 
 
 async def _list_artifacts(client: PrefectClient, runs: Sequence[FlowRun]) -> list[UUID]:

@@ -33,7 +33,7 @@ async def stored_task() -> str:
 
 
 @flow(name="ingest", persist_result=True)
-async def recorded_flow(config: str = "a.json") -> str:
+async def recorded_flow(config: str = "a.json", lake: str | None = None) -> str:
     """A flow with a task, a line of log, an artifact and results."""
     get_run_logger().info("a line of the test")
     await stored_task()
@@ -42,7 +42,7 @@ async def recorded_flow(config: str = "a.json") -> str:
 
 
 @flow(name="ingest")
-async def foreign_flow(name: str = "") -> None:
+async def foreign_flow(config: str = "") -> None:
     """A flow of somebody else with the name of one of Gridtide's."""
 
 
