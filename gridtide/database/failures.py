@@ -92,11 +92,7 @@ def _classify(entry: Entry, label: str, error: Exception, credentials: Credentia
         return CredentialsError(entry.name, happened, "Correct the URL of the database, or grant its user SELECT")
     if error_kind in ("NoSuchModuleError", "ModuleNotFoundError"):
         return ConfigurationError(entry.name, happened, EXTRA)
-    is_statement = state.startswith(_WRONG_STATES) or error_kind in (
-        "CatalogException",
-        "BinderException",
-        "ParserException",
-    )
+    is_statement = state.startswith(_WRONG_STATES) or error_kind in _WRONG_KINDS
     if is_statement or (not state and (error_kind == "ProgrammingError" or _IS_WRONG.search(text))):
         columns = [*entry.time, *entry.value, *filter(None, (entry.updated, entry.published))]
         names = f'"query" ({list_first(entry.params, 5)})' if entry.query else f'"table" and {list_first(columns, 5)}'

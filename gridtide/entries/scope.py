@@ -155,6 +155,13 @@ def describe_columns(entry: Entry) -> list[str]:
     ]
 
 
+def narrow_columns(entry: Entry, descriptions: Collection[str]) -> Entry:
+    """Returns `entry` with only the value columns in `descriptions`, which `describe_columns` made, in their order."""
+    columns = zip(entry.value, describe_columns(entry), strict=True)
+    values = {column: entry.value[column] for column, text in columns if text in descriptions}
+    return msgspec.structs.replace(entry, value=values)
+
+
 def _describe_facets(facets: Iterable[tuple[str, frozenset[str]]]) -> str:
     return "; ".join(f"{name}: {list_first(sorted(values), VALUES_NAMED)}" for name, values in facets)
 

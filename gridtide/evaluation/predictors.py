@@ -10,7 +10,6 @@ Rows are the steps of windows, (N · H); columns are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,8 +167,3 @@ def describe_calendar(evaluation: EvaluationSet, location: int, steps: Integers)
     columns["weekday"] = weekdays[steps].astype(np.float64)
     columns["day"] = days[steps].astype(np.float64)
     return columns
-
-
-def list_locations(evaluation: EvaluationSet, windows: Sequence[Integers]) -> list[int]:
-    """Returns the locations of which any of `windows` is one."""
-    return sorted({int(number) for chosen in windows for number in np.unique(evaluation.location[chosen])})

@@ -24,7 +24,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope, narrow_params
+from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope, narrow_columns, narrow_params
 from gridtide.periods import Period, local_day, local_days, local_midnight
 from gridtide.sources.contract import Page, Request, Response
 from gridtide.sources.formats.bodies import list_unmatched
@@ -90,9 +90,7 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     entry_scope = find_scope(entry).values()
     shorter = [name for name, values in part.facets if values != entry_scope[name]]
     if shorter == ["value"]:
-        columns = zip(entry.value, describe_columns(entry), strict=True)
-        names = {column: entry.value[column] for column, text in columns if text in part.values()["value"]}
-        return [msgspec.structs.replace(entry, value=names)]
+        return [narrow_columns(entry, part.values()["value"])]
     if shorter == ["locations"]:
         named = part.values()["locations"]
         return [msgspec.structs.replace(entry, locations=tuple(name for name in entry.locations if name in named))]

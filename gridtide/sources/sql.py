@@ -23,7 +23,15 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from gridtide.entries.scope import ANY, Scope, build_scope, describe_columns, narrow_params, split_values
+from gridtide.entries.scope import (
+    ANY,
+    Scope,
+    build_scope,
+    describe_columns,
+    narrow_columns,
+    narrow_params,
+    split_values,
+)
 from gridtide.errors import FormatError
 from gridtide.periods import Period
 from gridtide.sources.contract import Page, Request, Response, Skipped
@@ -96,9 +104,7 @@ def narrow(entry: Entry, part: Scope) -> Sequence[Entry]:
     entry_scope = find_scope(entry).values()
     shorter = [name for name, values in part.facets if values != entry_scope[name]]
     if shorter == ["value"]:
-        columns = zip(entry.value, describe_columns(entry), strict=True)
-        values = {column: entry.value[column] for column, text in columns if text in part.values()["value"]}
-        return [msgspec.structs.replace(entry, value=values)]
+        return [narrow_columns(entry, part.values()["value"])]
     if len(shorter) != 1 or not isinstance(entry.params.get(shorter[0]), tuple):
         return ()
     return [narrow_params(entry, {shorter[0]: part.values()[shorter[0]]})]

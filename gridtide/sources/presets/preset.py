@@ -26,9 +26,6 @@ from gridtide.sources.presets.market_variables import MARKET_VARIABLES
 _OBJECTS = ("params", "headers")
 """The keys whose objects are merged: an entry gives a parameter without repeating the others."""
 
-_OWN_KEYS = ("like", "fill")
-"""The keys of a product that are not keys of an entry."""
-
 _WORD = re.compile(r"<(\w+)>")
 
 ProductName = Annotated[str, Meta(min_length=1)]

@@ -64,8 +64,6 @@ DAYS_OF_OUTPUT = 2
 
 DAYS_FORESEEN = 7
 
-POSTED_FILTERS = ("postedDatetimeFrom", "postedDatetimeTo")
-
 WEATHER_ZONES = {
     "coast": TEXAS.zones["COAST"],
     "east": TEXAS.zones["EAST"],
