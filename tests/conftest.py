@@ -15,6 +15,7 @@ from hypothesis import settings
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from tests.support.processes.prefect_servers import furnish, prefect_database, serving
+from tests.support.processes.s3_servers import serving_moto
 from tests.support.upstreams.eia_upstream import EiaUpstream, StartUpstream
 
 # a shared machine may pause in any example, which says nothing about the property
@@ -84,13 +85,8 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """The endpoint of an S3 server for this session, over HTTP, that accepts any credentials."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serving_moto() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,25 +1,32 @@
-"""Servers with the S3 protocol other than moto: s3rver, which replaces files in silence, and OpenStack Swift.
+"""Servers with the S3 protocol: moto, s3rver, which replaces files in silence, and OpenStack Swift.
 
-Both are installed into a folder of the user's cache at their first use, and found there from then on.
+The last two are installed into a folder of the user's cache at their first use, and found there from then on.
 """
 
 from __future__ import annotations
 
 import fcntl
 import getpass
+import io
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from werkzeug.wsgi import get_input_stream
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 S3RVER = "s3rver@3.7.1"
 """It ignores `If-None-Match: *`."""
@@ -90,6 +97,38 @@ for name, port in (server.split("=") for server in servers):
     builder.get_ring().save(f"{folder}/{name}.ring.gz")
 """
 """Builds the ring of each server of Swift; `swift-ring-builder` would start a process for each step of each."""
+
+
+def answer_serially(app: WSGIApplication) -> WSGIApplication:
+    """The application, which answers one request at a time, each after its whole body has been read.
+
+    Moto looks whether a name exists and then writes it, without a lock between: two threads that create one name at
+    once are both told that they did (7 of 300 names, six clients, threads that switch often). S3 lets one of them win.
+    """
+    turn = threading.Lock()
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = get_input_stream(environ).read()
+        environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "wsgi.input_terminated": True}
+        with turn:
+            return list(app(environ, start_response))
+
+    return answer
+
+
+@contextmanager
+def serving_moto() -> Iterator[str]:
+    """The endpoint of a moto server, over HTTP, that accepts any credentials and creates a name only once."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+    from werkzeug.serving import make_server
+
+    app = answer_serially(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
 
 
 @contextmanager
