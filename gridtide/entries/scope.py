@@ -28,6 +28,9 @@ from gridtide.errors import list_first
 ANY = "*"
 """The value of a facet without restriction: everything that the upstream has."""
 
+INTERVAL_LENGTH = "interval length"
+"""The facet with the length of the requested intervals."""
+
 VALUES_NAMED = 5
 """The most values of a facet that a text names."""
 
@@ -120,7 +123,7 @@ def describe_scope(entry: Entry) -> Scope:
 def build_scope(entry: Entry, facets: Mapping[str, Iterable[str]]) -> Scope:
     """Returns the scope of `entry` with these values of facets, and the length of the requested intervals."""
     minutes = entry.resolution // timedelta(minutes=1)
-    return Scope.of_facets({**facets, "interval length": [f"{minutes} min"]}, _mark_reading(entry))
+    return Scope.of_facets({**facets, INTERVAL_LENGTH: [f"{minutes} min"]}, _mark_reading(entry))
 
 
 def read_parameters(entry: Entry) -> dict[str, Any]:

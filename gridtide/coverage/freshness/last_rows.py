@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class LastRows:
     """The latest interval starts (UTC) of one series: of all its rows, of the rows with a value, and of the rows with a
-    value other than zero. `fingerprint` is the entry's when an answer last held the series; it is empty if not
-    known."""
+    value other than zero. `fingerprint` is the entry's when an answer last held the series, and `scope` what it then
+    requested, as `entries.scope` writes it; each is empty if it is not known."""
 
     row: datetime
     value: datetime | None = None
     nonzero: datetime | None = None
     fingerprint: str = ""
+    scope: str = ""
 
 
-def read_last_rows(table: pa.Table, fingerprint: str = "") -> dict[SeriesLabel, LastRows]:
-    """Returns the last rows of each series in the observations `table`, an answer to an entry with `fingerprint`."""
+def read_last_rows(table: pa.Table, fingerprint: str = "", scope: str = "") -> dict[SeriesLabel, LastRows]:
+    """Returns the last rows of each series in the observations `table`, an answer to an entry with `fingerprint` that
+    requested `scope`."""
     import numpy as np
 
     from gridtide.observations.series import SeriesNumbers
@@ -48,7 +50,7 @@ def read_last_rows(table: pa.Table, fingerprint: str = "") -> dict[SeriesLabel, 
         np.maximum.at(moments, series[selection], starts[selection])
         columns.append([None if moment == UNPUBLISHED else _to_datetime(moment) for moment in moments.tolist()])
     return {
-        label: LastRows(row, value, nonzero, fingerprint)
+        label: LastRows(row, value, nonzero, fingerprint, scope)
         for label, row, value, nonzero in zip(numbers, *columns, strict=True)
         if row
     }
@@ -66,6 +68,7 @@ def merge_last_rows(
             _choose_later(before.value, rows.value),
             _choose_later(before.nonzero, rows.nonzero),
             rows.fingerprint or before.fingerprint,
+            rows.scope if rows.fingerprint else before.scope,
         )
     return merged
 

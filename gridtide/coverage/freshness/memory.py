@@ -7,7 +7,7 @@ So a check need not read all files. If the memory is absent or damaged, all file
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -56,6 +56,8 @@ class _SeriesRecord(msgspec.Struct, array_like=True):
     value: datetime | None
     nonzero: datetime | None
     fingerprint: str
+    scope: int = -1
+    """The number of the scope in `scopes`; negative if an older version wrote the memory, which did not hold any."""
 
 
 class _Record(msgspec.Struct):
@@ -64,6 +66,8 @@ class _Record(msgspec.Struct):
     reported: list[tuple[str, str, datetime | None]]
     aliases: str = "[]"
     """Those of the entry, by which series were named."""
+    scopes: list[str] = []
+    """What was requested, as `entries.scope` writes it; empty if it is not known."""
 
 
 async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
@@ -77,10 +81,13 @@ async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
         logger.warning("%s: is damaged and is built again: %s", path, error)
         return SeriesMemory()
     reported = {(location, variable): since for location, variable, since in record.reported}
-    if record.aliases != _write_aliases(entry):  # series have other names now
+    is_older = any(not 0 <= item.scope < len(record.scopes) for item in record.series)
+    if is_older or record.aliases != _write_aliases(entry):  # or series have other names now
         return SeriesMemory(reported=reported)
     last_rows = {
-        (item.location, item.variable): LastRows(item.row, item.value, item.nonzero, item.fingerprint)
+        (item.location, item.variable): LastRows(
+            item.row, item.value, item.nonzero, item.fingerprint, record.scopes[item.scope]
+        )
         for item in record.series
     }
     return SeriesMemory(last_rows, record.stamp, reported)
@@ -88,12 +95,14 @@ async def load_memory(lake: Lake, entry: Entry) -> SeriesMemory:
 
 async def save_memory(lake: Lake, entry: Entry, memory: SeriesMemory) -> None:
     """Replaces the stored memory of `entry`."""
+    scopes = sorted({rows.scope for rows in memory.last_rows.values()})
+    numbers = {scope: number for number, scope in enumerate(scopes)}
     series = [
-        _SeriesRecord(*label, rows.row, rows.value, rows.nonzero, rows.fingerprint)
+        _SeriesRecord(*label, rows.row, rows.value, rows.nonzero, rows.fingerprint, numbers[rows.scope])
         for label, rows in sorted(memory.last_rows.items())
     ]
     reported = [(*label, since) for label, since in sorted(memory.reported.items())]
-    body = msgspec.json.encode(_Record(memory.stamp, series, reported, _write_aliases(entry)))
+    body = msgspec.json.encode(_Record(memory.stamp, series, reported, _write_aliases(entry), scopes))
     await lake.store.put(_memory_path(entry), body, replace=True)
 
 
@@ -111,7 +120,7 @@ async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: dat
         file for file in await lake.list_files(entry.output_folder, entry.file_prefix) if file.extension in extensions
     ]
     if stamp is None:
-        last_rows = await _read_months(lake, entry)
+        last_rows = await _read_months(lake, entry, [file for file in files if file.removed])
     present = [file for file in files if not file.removed and (stamp is None or file.stamp > stamp - OVERLAP)]
     async for rows in _read_files(lake, entry, present):
         last_rows = merge_last_rows(last_rows, rows)
@@ -119,19 +128,26 @@ async def update_memory(lake: Lake, entry: Entry, memory: SeriesMemory, now: dat
     return replace(memory, last_rows=last_rows, stamp=max(stamps, default=stamp))
 
 
-async def _read_months(lake: Lake, entry: Entry) -> Mapping[SeriesLabel, LastRows]:
-    """Returns the last rows of each series in the months whose files were removed after they were compacted."""
+async def _read_months(lake: Lake, entry: Entry, files: Sequence[File]) -> Mapping[SeriesLabel, LastRows]:
+    """Returns the last rows of each series in the months that hold the rows of `files`, by stamp, which were removed
+    after they were compacted."""
     from gridtide import curated
     from gridtide.curated.months import find_month_period
+    from gridtide.observations.series_days import decode_series
 
-    files = await lake.list_files(entry.output_folder, entry.file_prefix)
-    months = sorted({month for file in files if file.removed for month in file.removed.months})
+    contents = [file.removed for file in files if file.removed]
     last_rows: Mapping[SeriesLabel, LastRows] = {}
-    for month in months:
+    for month in sorted({month for content in contents for month in content.months}):
         period = find_month_period(month)
         table = await curated.read(lake, [entry], period.start, period.end)
         last_rows = merge_last_rows(last_rows, await run_computing(read_last_rows, table))
-    return last_rows
+    answers = {label: content.metadata for content in contents for label in decode_series(content.metadata.series)}
+    return {
+        label: replace(rows, fingerprint=answers[label].fingerprint, scope=answers[label].scope)
+        if label in answers
+        else rows
+        for label, rows in last_rows.items()
+    }
 
 
 async def _read_files(lake: Lake, entry: Entry, files: list[File]) -> AsyncIterator[dict[SeriesLabel, LastRows]]:
@@ -145,7 +161,8 @@ async def _read_files(lake: Lake, entry: Entry, files: list[File]) -> AsyncItera
         except StorageError:  # one file is damaged: read each of them alone to find it
             contents = [content for path in paths for content in await _read_alone(lake, path)]
         for metadata, table in contents:
-            yield await run_computing(read_last_rows, rename_series(table, entry.aliases), metadata.fingerprint)
+            renamed = rename_series(table, entry.aliases)
+            yield await run_computing(read_last_rows, renamed, metadata.fingerprint, metadata.scope)
 
 
 async def _read_alone(lake: Lake, path: str) -> list[tuple[Metadata, pa.Table]]:

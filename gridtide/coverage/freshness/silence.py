@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from gridtide.coverage.freshness.last_rows import LastRows
+from gridtide.coverage.freshness.requested import select_requested
 from gridtide.entries.entry import Entry
 from gridtide.entries.expect.rules import expects_zeros
 from gridtide.observations.availability import find_due_end
@@ -82,9 +83,9 @@ def find_candidates(entry: Entry, last_rows: Mapping[SeriesLabel, LastRows], now
     at `now`.
 
     Each is compared with the other locations of its variable, or with all other series if there are none. A series
-    that the entry no longer requests, by its fingerprint, is not a candidate.
+    that the entry no longer requests is not a candidate.
     """
-    current = {label: rows for label, rows in last_rows.items() if rows.fingerprint in ("", entry.fingerprint)}
+    current = select_requested(entry, last_rows)
     by_variable: dict[str, list[LastRows]] = defaultdict(list)
     for (_, variable), rows in current.items():
         by_variable[variable].append(rows)

@@ -1,23 +1,27 @@
 """Checks of the series of a lake, with and without the state of the previous check."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gridtide import curated
 from gridtide.config.loading import parse
 from gridtide.coverage.freshness.look import SeriesLook, look_at_series
 from gridtide.coverage.freshness.memory import SeriesMemory, load_memory, save_memory, update_memory
+from gridtide.entries.entry import Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.periods import HOUR, Period
+from gridtide.sources.registry import find_entry_scope
 
 DAY = 24 * HOUR
 TODAY = datetime(2024, 3, 10, tzinfo=UTC)
 API = {"name": "grid", "source": "synthetic", "output_folder": "grid", "expect": {"locations": ["A", "Z"]}}
 ENTRY = parse({"apis": [API]}).apis[0]
+WIDENED = {"name": "grid", "source": "synthetic", "output_folder": "grid"}
 MEMORY = "processed/grid/grid/series.json"
 
 Values = dict[str, Callable[[datetime], float | None]]
@@ -162,3 +166,59 @@ async def test_a_series_that_was_renamed_is_not_silent(tmp_path: Path) -> None:
     assert [series.location for series in after.silent] == ["Z"]
     assert after.memory.last_rows.keys() == {("A", "load"), ("new", "load")}
     assert after.is_news
+
+
+def entry_with(regions: str) -> Entry:
+    """Returns an entry that requests these regions."""
+    return parse({"apis": [WIDENED | {"params": {"authority": list(regions)}}]}).apis[0]
+
+
+async def put_regions(lake: Lake, entry: Entry, day: datetime, regions: str) -> None:
+    """Stores a day of these regions as an answer to `entry`."""
+    period = Period(day, day + DAY)
+    rows = [Row(day + n * HOUR, day + (n + 1) * HOUR, name, "load", "MW", 5.0) for name in regions for n in range(24)]
+    scope = find_entry_scope(entry).as_text()
+    with Draft("parquet", Provenance("grid", period, entry.fingerprint, scope=scope)) as draft:
+        draft.append(from_rows("synthetic", rows, period.end))
+        await lake.put_draft(draft, "grid", "grid", period.end)
+
+
+@pytest.mark.parametrize(
+    ("steps", "silent_by_step"),
+    [
+        (("ABC AB", "ABCF ABF", "ABCF ABF"), ("C", "C", "C")),
+        (("ABC AB", "ABF ABF"), ("C", "")),
+        (("ABC AB", "ABCF ABF", "ABF ABF"), ("C", "C", "")),
+        (("ABC AB", "ABCF ABF", "ABC ABC"), ("C", "C", "")),
+        (("ABCF AB", "ABC AB", "ABC ABC"), ("CF", "C", "")),
+    ],
+)
+@pytest.mark.parametrize("memory", ["", "lost", "older", "lost, and files compacted"])
+async def test_a_silent_series_stays_silent_while_its_entry_changes(
+    tmp_path: Path, steps: Sequence[str], silent_by_step: Sequence[str], memory: str
+) -> None:
+    """A series is silent until it has values or is no longer requested, whatever else the entry gains or loses, and
+    whatever became of the state and the files of the checks before."""
+    lake, day = Lake.open(str(tmp_path)), TODAY - 20 * DAY
+    while day < TODAY:
+        await put_regions(lake, entry_with(steps[0].split()[0]), day, steps[0].split()[0])
+        day += DAY
+    silent_so_far = []
+    for step in steps:
+        requested, answered = step.split()
+        entry = entry_with(requested)
+        await put_regions(lake, entry, day, answered)
+        day += DAY
+        result = await look_at_series(lake, entry, await load_memory(lake, entry), day)
+        await save_memory(lake, entry, result.memory)
+        silent_so_far.append("".join(series.location for series in result.silent))
+        if "compacted" in memory:
+            await curated.compact(lake, entry)
+            await curated.prune(lake, entry, day + 365 * DAY)
+        if "lost" in memory:
+            await lake.store.remove([MEMORY])
+        if "older" in memory:
+            document = msgspec.json.decode(await lake.store.read(MEMORY))
+            document = {"stamp": document["stamp"], "series": [item[:6] for item in document["series"]], "reported": []}
+            await lake.store.put(MEMORY, msgspec.json.encode(document), replace=True)
+    assert tuple(silent_so_far) == tuple(silent_by_step)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -98,10 +97,10 @@ def candidates_of(rows: dict[tuple[str, str], LastRows], hours: int) -> list[Can
     return find_candidates(ENTRY, rows, EPOCH + hours * HOUR)
 
 
-def rows_at(hour: int, fingerprint: str = "") -> LastRows:
+def rows_at(hour: int) -> LastRows:
     """A series whose last value starts so many hours after 1970."""
     moment = EPOCH + hour * HOUR
-    return LastRows(moment, moment, moment, fingerprint)
+    return LastRows(moment, moment, moment)
 
 
 def test_a_series_is_compared_with_others_of_its_variable() -> None:
@@ -124,11 +123,3 @@ def test_nulls_in_the_only_series_are_found() -> None:
     rows = {("A", "load"): LastRows(EPOCH + 97 * HOUR, EPOCH + 50 * HOUR, EPOCH + 50 * HOUR)}
     (candidate,) = candidates_of(rows, 100)
     assert (str(candidate.series), candidate.behind) == ("A/load since 1970-01-03T02:00Z (nulls)", 47 * HOUR)
-
-
-def test_what_the_entry_no_longer_asks_for_is_not_silent() -> None:
-    """A series that the entry no longer requests is not silent."""
-    rows = {("A", "load"): rows_at(97, ENTRY.fingerprint), ("B", "load"): rows_at(50, "another")}
-    assert candidates_of(rows, 100) == []
-    assert len(candidates_of(rows | {("B", "load"): rows_at(50, ENTRY.fingerprint)}, 100)) == 1
-    assert timedelta(0) < candidates_of(rows | {("B", "load"): rows_at(50)}, 100)[0].behind
