@@ -229,11 +229,11 @@ class _TableReader:
         self._count_rows(timing)
         is_live &= self._select(timing, locations_by_row, is_live)
         columns = [value.column for value in self.values]
+        ignored = [name for name in self.table.names if is_ignored(self.entry, name)]
         dropped: dict[str, np.ndarray] = {}
         if not repeats.has_regular_keys(series, timing, is_live):
             dropped = self._settle_repeats(series, timing, is_live, columns)
-        ignored = [name for name in self.table.names if is_ignored(self.entry, name)]
-        repeats.refuse_merged_series(self.entry, self.table, series, [*self._used, *columns, *ignored])
+        repeats.refuse_merged_series(self.entry, self.table, series, is_live, [*self._naming, *columns, *ignored])
         return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))
 
     def _settle_repeats(
@@ -254,6 +254,14 @@ class _TableReader:
     def _used(self) -> list[str]:
         """The label columns that the table has."""
         return [name for name in label_columns(self.entry) if name in self.table.names]
+
+    @property
+    def _naming(self) -> list[str]:
+        """The label columns that the entry names, not only to select records by them."""
+        import msgspec
+
+        labels = label_columns(msgspec.structs.replace(self.entry, where={}))
+        return [name for name in labels if name in self.table.names]
 
     @property
     def _named(self) -> list[str]:

@@ -14,7 +14,7 @@ from gridtide.errors import FormatError
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorize
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
-from gridtide.sources.formats.numbers import read_numbers
+from gridtide.sources.formats.numbers import NO_VALUE, read_numbers
 from gridtide.sources.tables.series import list_columns
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
@@ -90,7 +90,7 @@ def refuse_overlaps(
 def _find_differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used: Sequence[str]) -> str:
     """Returns the fix that names a column of few words in which two `rows` (2,) differ; empty if there is none."""
     for name in table.names:
-        if name in used or NO_LABELS.search(name):
+        if name in used or name in NUMBERS_OF_DOCUMENTS or NO_LABELS.search(name):
             continue
         codes, texts = factorize(table.read([name])[name])
         pair = [texts[code] for code in codes[rows].tolist()]
@@ -117,11 +117,13 @@ def refuse_unnamed_labels(
         fix += f', "ambiguous": "{flag_column}"' if flag_column else ""
         happened = f"{len(repeated)} records have the same times, because {time[0]} holds only days"
         raise FormatError(entry.name, happened, fix)
+    largest_group = int(np.bincount(groups[repeated]).max())  # of a snapshot, all records
     for column in sorted(columns, key=NUMBERS_OF_DOCUMENTS.__contains__):
         column_codes, distinct_texts = factorize(cells[column])
         if entry.conflict in ("first", "last") and all(_is_moment(text) for text in distinct_texts):
             continue
-        is_label = len(set(column_codes.tolist())) * 2 <= len(column_codes) or len(column_codes) <= 4
+        label_count, row_count = len(set(column_codes.tolist())), len(column_codes)
+        is_label = label_count * 2 <= row_count or row_count <= 4 or label_count == largest_group
         pair_count = np.unique(np.stack([groups[repeated], column_codes[repeated]]), axis=1).shape[1]
         if is_label and pair_count == len(repeated) and len(set(column_codes[repeated].tolist())) > 1:
             first, second = (distinct_texts[code] for code in list(dict.fromkeys(column_codes[repeated].tolist()))[:2])
@@ -141,34 +143,106 @@ NUMBERS_OF_DOCUMENTS = frozenset({"mRID", "revisionNumber"})
 """Columns that number what stands in a document of ENTSO-E: the last ones to be proposed, as they are no names."""
 
 NO_LABELS = re.compile(
-    r"(?i)quality|flag|status|note|remark|comment|revision|version|day|date|time|hour|holiday|unit|season|dst"
+    r"(?i)quality|flag|status|note|remark|comment|revision|version|(?<![a-z])days?(?![a-z])|date|time(?!.?series)"
+    r"|hour|holiday|season|dst"
 )
 """Names of columns of texts that describe a value without making another series of it."""
 
+UNITS = re.compile(r"(?i)(?:^|[\W_]|measure|value)(?:units?|uom)(?:\.name)?$|[a-z]Units?(?:\.name)?$|^currency")
+"""Names of columns of units: values in several of them are not one series."""
 
-def refuse_merged_series(entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str]) -> None:
-    """Raises if few words in a column of texts that no key names differ within one of the `series` (rows,), which may
-    be several series. Only the first piece of a large table is looked at, and none of a product, whose preset knows its
-    columns."""
+FORECASTS = re.compile(r"(?i)forecast|fcst|predict|prognos|pr[eé]vis|schedule|planned")
+"""Texts of values that are no measurements, which are another series even where a column only describes values."""
+
+_NOUNS = (
+    "area|zone|region|node|pnode|bus|hub|station|site|location|loc|place|point|country|province|city|plant|generator"
+    "|meter|sensor|device|fuel|type|category|kind|class|psr|product|market|series|variable|parameter|interface|border"
+    "|owner|operator|party|company|utility|respondent|participant|resource"
+)
+LABELS = re.compile(
+    rf"(?i)(?:^|.*[\W_]|(?-i:.*[a-z](?=[A-Z])))(?:(?:{_NOUNS})s?[\W_]?(?:name|number|nr|no|id|code|key)?"
+    r"|pt[\W_]?id|codes?|eic|lat|lon|lng|latitude|longitude)$"
+)
+"""Names of columns whose numbers and single letters tell series apart."""
+
+IDS = re.compile(r"(?:^|.*[\W_])(?i:ids?|uuid|guid)$|.*[a-z]I[dD]$")
+"""Names of columns that number records, unless their numbers come again."""
+
+_MOMENT = re.compile(r"\d{1,2}:\d\d|\d[-/.]\d{1,2}[-/.]\d|\d[-/. ](?:[^\W\d_]{3,9})[-/. ]\d|\d{6}")
+"""Texts with a time or a date in them, which tell no series apart."""
+
+
+def refuse_merged_series(
+    entry: Entry, table: CellTable, series: np.ndarray, live: np.ndarray, used: Sequence[str]
+) -> None:
+    """Raises if a column that no key names tells the `live` records (rows,) of one of the `series` (rows,) apart: they
+    may be several series, or have several units. A product is not looked at, as its preset knows its columns."""
     if entry.product is not None:
         return
-    columns = [name for name in table.own if name not in used and not NO_LABELS.search(name)]
-    beginning = next(iter(table.pieces(columns, entry.numbers)), {}) if columns else {}
-    for name, column in beginning.items():
-        if pa.types.is_floating(column.type):
+    columns = [name for name in table.names if name not in used and name not in NUMBERS_OF_DOCUMENTS]
+    for name, column in _read_labels(entry, table, columns).items():
+        codes, cells = factorize(column)
+        texts = ["" if cell is None else f"{cell:g}" if isinstance(cell, float) else cell.strip() for cell in cells]
+        is_label = np.array([_may_be_label(name, text) for text in texts], bool)
+        if not _is_name(name) and any(text.lower() not in NO_VALUE for text in np.array(texts)[~is_label].tolist()):
+            continue  # a column of numbers or times, with words among them
+        rows = np.flatnonzero(live & is_label[codes])
+        labels = [texts[code] for code in dict.fromkeys(codes[rows].tolist())]
+        if not _tell_apart(name, labels, len(rows)):
             continue
-        codes, texts = factorize(column)
-        words = [text for text in texts if text and re.search(r"[^\W\d_]{2}", text)]
-        is_label = len(texts) == len(words) > 1 and (len(words) * 2 <= len(codes) or len(codes) <= 4)
-        rows = len(codes)
-        pairs = np.unique(np.stack([series[:rows], codes]), axis=1).shape[1] if is_label else 0
-        if pairs <= len(np.unique(series[:rows])) or {word.strip().lower() for word in words} <= FLAG_WORDS.keys():
-            continue
-        happened = f"records of one series differ in {name}, which no key names: {words[0]!r:.60} and {words[1]!r:.60}"
-        ignored = json.dumps([*entry.ignore, name], ensure_ascii=False)
-        naming = _propose_label(entry, table, name)
-        fix = f'Say what it names: {naming}; or, if it only describes the values, add "ignore": {ignored}'
-        raise FormatError(entry.name, happened, fix)
+        pairs = np.unique(np.stack([series[rows], codes[rows]]), axis=1).shape[1]
+        if pairs > len(np.unique(series[rows])):
+            raise _build_merged_error(entry, table, name, labels)
+
+
+def _read_labels(entry: Entry, table: CellTable, names: Sequence[str]) -> CellColumns:
+    """Returns those of the columns `names` that may tell series apart: columns of texts, and of numbers by their names.
+    By the first piece of a large table it is known which they are; they are then read whole."""
+    beginning = next(iter(table.pieces(names, entry.numbers)), {}) if names else {}
+    chosen = {
+        name: column for name, column in beginning.items() if not pa.types.is_floating(column.type) or _is_name(name)
+    }
+    is_whole = all(len(column) == table.rows for column in chosen.values())
+    return chosen if is_whole else table.read(list(chosen))
+
+
+def _is_name(name: str) -> bool:
+    return LABELS.match(name) is not None or IDS.match(name) is not None
+
+
+def _may_be_label(name: str, text: str) -> bool:
+    """Whether a `text` in the column `name` may tell a series apart: it has a letter, or the name says so."""
+    if text.lower() in NO_VALUE or _MOMENT.search(text):
+        return False
+    return _is_name(name) or UNITS.search(name) is not None or re.search(r"[^\W\d_]", text) is not None
+
+
+def _tell_apart(name: str, labels: Sequence[str], row_count: int) -> bool:
+    """Whether the different texts `labels` in `row_count` cells of the column `name` may tell series apart: they are
+    few, no flags, and do not only describe values."""
+    if len({label.casefold() for label in labels} if UNITS.search(name) else labels) < 2:
+        return False
+    if NO_LABELS.search(name) and not UNITS.search(name):
+        forecasts = [label for label in labels if FORECASTS.search(label)]
+        return 0 < len(forecasts) < len(labels)
+    if LABELS.match(name):
+        return True
+    if {label.lower() for label in labels} <= FLAG_WORDS.keys():
+        return False
+    return len(labels) * 2 <= row_count or (row_count <= 4 and not IDS.match(name))
+
+
+def _build_merged_error(entry: Entry, table: CellTable, name: str, labels: Sequence[str]) -> FormatError:
+    """Returns the error for records of one series of which the column `name` has different `labels`."""
+    if UNITS.search(name):
+        happened = f"values of one series are in several units, by {name}: {labels[0]!r:.60} and {labels[1]!r:.60}"
+        fix = f'Store those in one: "where": {json.dumps({name: [labels[0]]}, ensure_ascii=False)}'
+        return FormatError(entry.name, happened, f"{fix}; or name them apart: {_propose_label(entry, table, name)}")
+    happened = f"records of one series differ in {name}, which no key names: {labels[0]!r:.60} and {labels[1]!r:.60}"
+    ignored = json.dumps([*entry.ignore, name], ensure_ascii=False)
+    naming = _propose_label(entry, table, name)
+    fix = f'Say what it names: {naming}; or, if it only describes the values, add "ignore": {ignored}'
+    return FormatError(entry.name, happened, fix)
 
 
 def _propose_label(entry: Entry, table: CellTable, column: str) -> str:
