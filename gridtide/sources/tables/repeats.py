@@ -148,7 +148,7 @@ NO_LABELS = re.compile(
 )
 """Names of columns of texts that describe a value without making another series of it."""
 
-UNITS = re.compile(r"(?i)(?:^|[\W_]|measure|value)(?:units?|uom)(?:\.name)?$|[a-z]Units?(?:\.name)?$|^currency")
+UNIT_COLUMNS = re.compile(r"(?i)(?:^|[\W_]|measure|value)(?:units?|uom)(?:\.name)?$|[a-z]Units?(?:\.name)?$|^currency")
 """Names of columns of units: values in several of them are not one series."""
 
 FORECASTS = re.compile(r"(?i)forecast|fcst|predict|prognos|pr[eé]vis|schedule|planned")
@@ -159,13 +159,13 @@ _NOUNS = (
     "|meter|sensor|device|fuel|type|category|kind|class|psr|product|market|series|variable|parameter|interface|border"
     "|owner|operator|party|company|utility|respondent|participant|resource"
 )
-LABELS = re.compile(
+LABEL_COLUMNS = re.compile(
     rf"(?i)(?:^|.*[\W_]|(?-i:.*[a-z](?=[A-Z])))(?:(?:{_NOUNS})s?[\W_]?(?:name|number|nr|no|id|code|key)?"
     r"|pt[\W_]?id|codes?|eic|lat|lon|lng|latitude|longitude)$"
 )
 """Names of columns whose numbers and single letters tell series apart."""
 
-IDS = re.compile(r"(?:^|.*[\W_])(?i:ids?|uuid|guid)$|.*[a-z]I[dD]$")
+ID_COLUMNS = re.compile(r"(?:^|.*[\W_])(?i:ids?|uuid|guid)$|.*[a-z]I[dD]$")
 """Names of columns that number records, unless their numbers come again."""
 
 _MOMENT = re.compile(r"\d{1,2}:\d\d|\d[-/.]\d{1,2}[-/.]\d|\d[-/. ](?:[^\W\d_]{3,9})[-/. ]\d|\d{6}")
@@ -207,34 +207,34 @@ def _read_labels(entry: Entry, table: CellTable, names: Sequence[str]) -> CellCo
 
 
 def _is_name(name: str) -> bool:
-    return LABELS.match(name) is not None or IDS.match(name) is not None
+    return LABEL_COLUMNS.match(name) is not None or ID_COLUMNS.match(name) is not None
 
 
 def _may_be_label(name: str, text: str) -> bool:
     """Whether a `text` in the column `name` may tell a series apart: it has a letter, or the name says so."""
     if text.lower() in NO_VALUE or _MOMENT.search(text):
         return False
-    return _is_name(name) or UNITS.search(name) is not None or re.search(r"[^\W\d_]", text) is not None
+    return _is_name(name) or UNIT_COLUMNS.search(name) is not None or re.search(r"[^\W\d_]", text) is not None
 
 
 def _tell_apart(name: str, labels: Sequence[str], row_count: int) -> bool:
     """Whether the different texts `labels` in `row_count` cells of the column `name` may tell series apart: they are
     few, no flags, and do not only describe values."""
-    if len({label.casefold() for label in labels} if UNITS.search(name) else labels) < 2:
+    if len({label.casefold() for label in labels} if UNIT_COLUMNS.search(name) else labels) < 2:
         return False
-    if NO_LABELS.search(name) and not UNITS.search(name):
+    if NO_LABELS.search(name) and not UNIT_COLUMNS.search(name):
         forecasts = [label for label in labels if FORECASTS.search(label)]
         return 0 < len(forecasts) < len(labels)
-    if LABELS.match(name):
+    if LABEL_COLUMNS.match(name):
         return True
     if {label.lower() for label in labels} <= FLAG_WORDS.keys():
         return False
-    return len(labels) * 2 <= row_count or (row_count <= 4 and not IDS.match(name))
+    return len(labels) * 2 <= row_count or (row_count <= 4 and not ID_COLUMNS.match(name))
 
 
 def _build_merged_error(entry: Entry, table: CellTable, name: str, labels: Sequence[str]) -> FormatError:
     """Returns the error for records of one series of which the column `name` has different `labels`."""
-    if UNITS.search(name):
+    if UNIT_COLUMNS.search(name):
         happened = f"values of one series are in several units, by {name}: {labels[0]!r:.60} and {labels[1]!r:.60}"
         fix = f'Store those in one: "where": {json.dumps({name: [labels[0]]}, ensure_ascii=False)}'
         return FormatError(entry.name, happened, f"{fix}; or name them apart: {_propose_label(entry, table, name)}")
