@@ -159,7 +159,7 @@ _NOUNS = (
     "|meter|sensor|device|fuel|type|category|kind|class|psr|product|market|series|variable|parameter|interface|border"
     "|owner|operator|party|company|utility|respondent|participant|resource"
 )
-LABEL_COLUMNS = re.compile(
+SERIES_COLUMNS = re.compile(
     rf"(?i)(?:^|.*[\W_]|(?-i:.*[a-z](?=[A-Z])))(?:(?:{_NOUNS})s?[\W_]?(?:name|number|nr|no|id|code|key)?"
     r"|pt[\W_]?id|codes?|eic|lat|lon|lng|latitude|longitude)$"
 )
@@ -207,7 +207,7 @@ def _read_labels(entry: Entry, table: CellTable, names: Sequence[str]) -> CellCo
 
 
 def _is_name(name: str) -> bool:
-    return LABEL_COLUMNS.match(name) is not None or ID_COLUMNS.match(name) is not None
+    return SERIES_COLUMNS.match(name) is not None or ID_COLUMNS.match(name) is not None
 
 
 def _may_be_label(name: str, text: str) -> bool:
@@ -225,7 +225,7 @@ def _tell_apart(name: str, labels: Sequence[str], row_count: int) -> bool:
     if NO_LABELS.search(name) and not UNIT_COLUMNS.search(name):
         forecasts = [label for label in labels if FORECASTS.search(label)]
         return 0 < len(forecasts) < len(labels)
-    if LABEL_COLUMNS.match(name):
+    if SERIES_COLUMNS.match(name):
         return True
     if {label.lower() for label in labels} <= FLAG_WORDS.keys():
         return False
