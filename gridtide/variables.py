@@ -201,3 +201,15 @@ def snake_case(name: str) -> str:
     words = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", name)
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", words)
     return re.sub(r"[^0-9a-z]+", "_", words.lower()).strip("_")
+
+
+def spell_variable(text: str) -> str:
+    """Returns `text` in the spelling of variables; letters of other alphabets are kept.
+
+    >>> spell_variable("Natural Gas"), spell_variable("énergie (MWh)"), spell_variable("需要")
+    ('natural_gas', 'énergie_mwh', '需要')
+    """
+    if text.isascii():
+        return snake_case(text) or text
+    spelled = re.sub(r"([^\W\d_])(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])", r"\1_", text)
+    return re.sub(r"\W+", "_", spelled.lower()).strip("_") or text

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 from gridtide.coverage.answered import find_answered_period
 from gridtide.entries.entry import TABULAR, Entry
-from gridtide.entries.scope import Scope, parse_scope
+from gridtide.entries.scope import Scope, parse_scope, rename_scope
 from gridtide.lake import File, Metadata
 from gridtide.lake.soundness import CheckedFiles
 from gridtide.periods import Period, missing, union
@@ -97,7 +97,8 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
 
     The period is limited to what was available when the file was made; a file from after `now` answers nothing. A file
     without contents in `checked`, and a file that does not state what was requested, count as answers to the whole
-    scope of `entry`.
+    scope of `entry`. A file that was requested under a name that an alias of `entry` ends at some time answers the new
+    name before that time.
     """
     entry_scope, fingerprint = find_entry_scope(entry), entry.fingerprint
     understood: dict[str, tuple[Scope, str]] = {}  # files are many, and their scopes few
@@ -114,8 +115,28 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
         scope, doubt = understood[text]
         if content and not parse_scope(text):
             doubt = NOT_NOTED if content.fingerprint != fingerprint else _find_longer_intervals(entry, period, content)
-        answers.append(FileAnswer(file.path, file.stamp, period, scope, doubt))
+        answer = FileAnswer(file.path, file.stamp, period, scope, doubt)
+        answers += [answer, *_rename_answer(entry, answer, entry_scope)]
     return answers
+
+
+def _rename_answer(entry: Entry, answer: FileAnswer, entry_scope: Scope) -> list[FileAnswer]:
+    """Returns what `answer` answers under the names that the aliases of `entry` give, one after the other.
+
+    An alias without an end renames nothing here: the series may have had its new name when the old one was requested,
+    and the answer would lack it.
+    """
+    renamed_answers: list[FileAnswer] = []
+    for alias in entry.aliases:
+        since, before = alias.bounds
+        if before is None:
+            continue
+        for earlier in (answer, *renamed_answers):
+            start, end = max(since or earlier.period.start, earlier.period.start), min(before, earlier.period.end)
+            scope = rename_scope(earlier.scope, alias, entry_scope) if start < end else None
+            if scope is not None:
+                renamed_answers.append(replace(earlier, period=Period(start, end), scope=scope))
+    return renamed_answers
 
 
 def _find_longer_intervals(entry: Entry, period: Period, content: Metadata) -> str:

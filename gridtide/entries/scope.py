@@ -21,9 +21,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from gridtide.entries.aliases import Alias
 from gridtide.entries.entry import Entry
 from gridtide.entries.table_layout import SeriesNames
 from gridtide.errors import list_first
+from gridtide.variables import spell_variable
 
 ANY = "*"
 """The value of a facet without restriction: everything that the upstream has."""
@@ -96,6 +98,33 @@ class Scope:
 
 
 @functools.lru_cache(maxsize=256)
+def rename_scope(scope: Scope, alias: Alias, entry_scope: Scope) -> Scope | None:
+    """Returns what an answer to `scope` answers in the intervals in which `alias` renames its series, with the values
+    by which `entry_scope` calls the new name; None if none of its values is the old name.
+
+    Values are names of locations, of variables, or of columns with their variables. An alias of one location renames
+    what was requested of that location, if a facet has it.
+    """
+    stored_series, read_series = alias.series
+    entry_values, is_renamed = entry_scope.values(), False
+    renamed_facets = scope.values()
+    for name, values in scope.facets:
+        for stored_name, read_name, read_value in (
+            (stored_series.location, read_series.location, str),
+            (stored_series.variable, read_series.variable, _read_variable),
+        ):
+            stored_values = frozenset(value for value in values if read_value(value) == stored_name)
+            if not stored_values:
+                continue
+            renamed_facets[name] = stored_values
+            if stored_name != read_name:
+                new_values = (value for value in entry_values.get(name, ()) if read_value(value) == read_name)
+                renamed_facets[name] = frozenset(new_values) or frozenset((read_name,))  # for the next alias
+                is_renamed = True
+    return Scope.of_facets(renamed_facets, scope.reading) if is_renamed else None
+
+
+@functools.lru_cache(maxsize=256)
 def parse_scope(text: str) -> Scope | None:
     """Parses the output of `Scope.as_text`; None for a text of another form, such as that of a later version."""
     try:
@@ -156,6 +185,17 @@ def describe_columns(entry: Entry) -> list[str]:
         column if names == SeriesNames() else f"{column} as {_as_text(msgspec.to_builtins(names))}"
         for column, names in entry.value.items()
     ]
+
+
+def _read_variable(text: str) -> str:
+    """Returns the variable that `text` names: a variable itself, or a column as `describe_columns` writes it; empty for
+    several columns in one text."""
+    column, separator, names = text.partition(" as {")
+    try:
+        variable = json.loads("{" + names).get("variable") if separator else None
+    except ValueError:
+        return ""
+    return variable or spell_variable(column)
 
 
 def narrow_columns(entry: Entry, descriptions: Collection[str]) -> Entry:

@@ -26,7 +26,7 @@ from gridtide.sources.tables.selection import (
     rename,
     rename_location,
 )
-from gridtide.variables import snake_case
+from gridtide.variables import spell_variable
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -57,18 +57,6 @@ class RowLabels:
     codes: np.ndarray
     names: Sequence[str]
     texts: Sequence[str] = ()
-
-
-def spell_variable(text: str) -> str:
-    """Returns `text` in the spelling of variables; letters of other alphabets are kept.
-
-    >>> name_of_variable("Natural Gas"), name_of_variable("énergie (MWh)"), name_of_variable("需要")
-    ('natural_gas', 'énergie_mwh', '需要')
-    """
-    if text.isascii():
-        return snake_case(text) or text
-    spelled = re.sub(r"([^\W\d_])(?<=[a-zà-ÿ0-9])(?=[A-ZÀ-Þ])", r"\1_", text)
-    return re.sub(r"\W+", "_", spelled.lower()).strip("_") or text
 
 
 def choose_value_columns(
