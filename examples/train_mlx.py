@@ -1,11 +1,13 @@
 """Trains a small forecaster on a training set, and compares it with the values of one day and one week earlier.
 
     python examples/train_mlx.py [lake/features/isne_demand]
+    python examples/train_mlx.py --track lake/features/isne_demand
     python examples/train_mlx.py --rows eia_hourly.parquet
     gridtide evaluate lake/features/isne_demand --model day --model examples.train_mlx:forecast_windows
 
-The set must predict the next 24 hours of one series, and have this series as an input. The second form prepares a set
-of the regions in a file of EIA's hourly rows, see `eia_rows.py`.
+The set must predict the next 24 hours of one series, and have this series as an input. With `--track`, a run of MLflow
+has the errors, and the set as its dataset. The third form prepares a set of the regions in a file of EIA's hourly rows,
+see `eia_rows.py`.
 """
 
 from __future__ import annotations
@@ -190,11 +192,26 @@ def gather_windows(evaluation: EvaluationSet, windows: Integers) -> Batch:
     }
 
 
+def track_run(path: str, errors: dict[str, list[float]]) -> None:
+    """Store a run of MLflow with the errors of each location, which refers to the training set at `path`."""
+    import mlflow
+
+    from gridtide.tracking.mlflow_runs import load_mlflow_dataset
+
+    with mlflow.start_run(run_name="train_mlx"):
+        mlflow.log_input(load_mlflow_dataset(path), context="training")
+        mlflow.log_params({"rates": RATES, "epochs": EPOCHS, "patience": PATIENCE})
+        for location, numbers in errors.items():
+            for name, number in zip(("model", "day_before", "week_before"), numbers, strict=True):
+                mlflow.log_metric(f"test_error/{location}/{name}", number)
+
+
 def main() -> None:
     """Train on the set of the arguments, and print the errors on the test split."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", nargs="?", default="lake/features/isne_demand", help="folder of a training set")
     parser.add_argument("--rows", type=Path, help="prepare the set from this Parquet file of EIA's rows")
+    parser.add_argument("--track", action="store_true", help="store a run of MLflow, where its variables say")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         if arguments.rows:
@@ -203,10 +220,14 @@ def main() -> None:
             arguments.path = prepare_rows(arguments.rows, folder)
         store = open_store(arguments.path)
         test_errors = mean_errors(store, "test", train(store), seasonal_naive(store, DAY), seasonal_naive(store, WEEK))
+        places = [place["name"] for place in store.manifest["locations"]]
+        errors = {place: list(numbers) for place, *numbers in zip(places, *test_errors, strict=True)}
+        if arguments.track:
+            track_run(arguments.path, errors)
     windows = len(store.windows("test"))
     print(f"mean absolute error over {windows} test windows, MWh: the model, the day before, the week before")
-    for place, *numbers in zip(store.manifest["locations"], *test_errors, strict=True):
-        print(f"{place['name']:<10}", *(f"{number:10,.1f}" for number in numbers))
+    for place, numbers in errors.items():
+        print(f"{place:<10}", *(f"{number:10,.1f}" for number in numbers))
 
 
 if __name__ == "__main__":

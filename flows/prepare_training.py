@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from prefect import runtime
+from prefect import get_run_logger, runtime
 
 from flows.run.cluster import Workers, connect_workers
 from flows.run.local_flow import local_flow
 from flows.run.report import Column, MarkdownArtifact, ReportLayout, RunReport, finish
 from flows.run.session import load_selected
+from gridtide.errors import StorageError
 from gridtide.lake import Lake
+from gridtide.threads import run_blocking
+from gridtide.tracking.tracked_set import read_tracked_set
+from gridtide.tracking.trackers import TRACKING, Tracker, load_trackers, track_set
 from gridtide.training import preparation
 from gridtide.training.by_location import LocationExchange
 from gridtide.training.features.bases import Base
@@ -29,6 +33,7 @@ from gridtide.training.spec import TrainingSpec, load_spec
 from tasks import remote
 from tasks.lake import open_lake
 from tasks.remote import RemoteCall
+from tasks.secrets import read_environment
 
 
 def _check_parameters(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
@@ -52,8 +57,9 @@ async def prepare_training(
 ) -> dict[str, Any]:
     """Prepare a training set from the files of the lake, and write it to `features/` in the lake or in another place.
 
-    Returns the report that `training_report` describes. Raises `TrainingError` if the lake does not contain
-    the data that the spec requests.
+    Returns the report that `training_report` describes. The set is logged to the trackers that `GRIDTIDE_TRACKING`
+    names. Raises `TrainingError` if the lake does not contain the data that the spec requests, `ConfigurationError` for
+    trackers that are not known or not installed.
 
     Args:
         spec: The training spec, which lists targets and inputs: the path of a JSON file, or its content.
@@ -71,6 +77,7 @@ async def prepare_training(
     address = lake or settings.lake
     opened_lake = await open_lake(address, make=out is None)
     target = opened_lake if out is None else await open_lake(out)
+    trackers = await run_blocking(load_trackers, read_environment([TRACKING]).get(TRACKING, ""))
     inputs = (await read_manifest(files_of, opened_lake))["inputs"] if files_of else None
     prepare = partial(preparation.prepare, spec, settings, opened_lake, out=target, inputs=inputs, replace=replace)
     if cluster:
@@ -78,9 +85,25 @@ async def prepare_training(
             description = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))
     else:
         description = await prepare()
-    manifest = await read_manifest(f"{description['path'].rpartition('/')[0]}/manifest.json", target)
+    folder = description["path"].rpartition("/")[0]
+    await _track(trackers, folder, target)
+    manifest = await read_manifest(f"{folder}/manifest.json", target)
     files = [pinned["path"] for pinned in manifest["inputs"]]
     return await finish(training_report(description, target.uri), lake=target, read_files=files)
+
+
+async def _track(trackers: Mapping[str, Tracker], folder: str, target: Lake) -> None:
+    """Tell the trackers of the set in `folder` of `target`; the log has their runs, and what could not be told."""
+    if not trackers:
+        return
+    try:
+        runs, problems = await run_blocking(track_set, trackers, await read_tracked_set(target, folder))
+    except StorageError as error:  # the set is written, and a run must not fail because it cannot be read just now
+        runs, problems = [], [str(error)]
+    for run in runs:
+        get_run_logger().info("the set is logged: %s", run)
+    for problem in problems:
+        get_run_logger().error("%s", problem)
 
 
 def training_report(description: Mapping[str, Any], lake: str) -> RunReport:

@@ -31,7 +31,7 @@ ROOMS = (
     *("errors", "periods", "clock", "variables", "threads", "simulation"),
     *("entries", "observations", "sources", "sandbox", "config"),
     *("http", "database", "lake", "collect", "curated", "coverage", "quality", "training"),
-    *("evaluation", "catalog", "sql"),
+    *("evaluation", "catalog", "tracking", "sql"),
     *("array_store", "mlx_store", "ring"),
 )
 """The rooms of `gridtide/` from the ground up; each may import those before it; see `docs/architecture.md`."""
@@ -85,6 +85,7 @@ MEAN_LENGTHS = {
     "gridtide.training": 7.0,
     "gridtide.evaluation": 7.0,
     "gridtide.catalog": 7.0,
+    "gridtide.tracking": 7.0,
     "gridtide.sql": 7.0,
     "tasks": 7.0,
     "flows": 7.0,

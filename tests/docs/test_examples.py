@@ -1,6 +1,7 @@
 """The forecaster of the examples beats forecasts without training."""
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
@@ -55,13 +56,22 @@ def errors(*arguments: str) -> dict[str, list[float]]:
 
 
 @pytest.mark.slow
-def test_the_forecaster_beats_seasonal_naive_on_the_sandbox(tmp_path: Path) -> None:
-    """On the test split, the forecaster beats the values of the day and of the week before."""
+def test_the_forecaster_beats_seasonal_naive_on_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the test split, the forecaster beats the values of the day and of the week before; the run in MLflow has its
+    error, and the set as its dataset."""
+    mlflow = pytest.importorskip("mlflow", reason="gridtide[mlflow] is not installed")
     path = asyncio.run(prepared(tmp_path))
-    found = errors(str(tmp_path / path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    found = errors("--track", str(tmp_path / path))
     assert list(found) == ["ISNE"]
     model, day, week = found["ISNE"]
     assert model < min(day, week)
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert round(run.data.metrics["test_error/ISNE/model"], 1) == model
+    fingerprint = json.loads((tmp_path / path).with_name("manifest.json").read_text())["fingerprint"]
+    (used,) = run.inputs.dataset_inputs
+    assert json.loads(used.dataset.profile)["fingerprint"] == fingerprint
 
 
 @pytest.mark.slow

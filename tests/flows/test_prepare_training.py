@@ -4,9 +4,11 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import pytest
 
 from flows.prepare_training import prepare_training
 from gridtide.config.loading import parse
+from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
 from gridtide.training import prepare
 from tests.support.grids import configuration, every_kind, fill
@@ -42,6 +44,34 @@ async def test_the_artifact_says_what_is_in_the_set_and_links_its_pictures(tmp_p
             {"name": "ISNE", "targets": 1, "columns": len(described["locations"]["ISNE"]["columns"]), "error": None}
         ],
     }
+
+
+async def test_trackers_are_told_of_the_set(
+    tmp_path: Path, prefect_server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a tracker named, the run logs the set there and says so in its log; a tracker that fails is an error in the
+    log, and the set is there; one that is unknown is refused before anything is read."""
+    mlflow = pytest.importorskip("mlflow", reason="gridtide[mlflow] is not installed")
+    kinds = {name: kind for name, kind in every_kind(20).items() if name == "demand"}
+    await fill(Lake.open(str(tmp_path)), kinds)
+    place = {"name": "ISNE", "targets": ["eia/ISNE/demand"], "inputs": ["eia/ISNE/*"]}
+    spec = {"name": "tracked", "locations": [place], "seq_len": 24, "horizon": 12, "pictures": False}
+    settings = msgspec.json.decode(msgspec.json.encode(configuration(kinds)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRIDTIDE_TRACKING", "mlflow")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    (tmp_path / "blocked").write_text("a file, where a folder is needed")
+    for address in ("sqlite:///runs.db", "sqlite:///blocked/runs.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        report = await prepare_training(spec, settings, str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    (run,) = mlflow.search_runs(experiment_names=["gridtide"], output_format="list")
+    assert run.data.tags["gridtide.fingerprint"] == report["fingerprint"]
+    assert f"the set is logged: run {run.info.run_id} of MLflow" in caplog.messages
+    assert any(message.startswith("tracked: it was not logged to mlflow: ") for message in caplog.messages)
+    monkeypatch.setenv("GRIDTIDE_TRACKING", "mlflows")
+    with pytest.raises(ConfigurationError, match="has mlflows"):
+        await prepare_training(spec, settings, str(tmp_path))
 
 
 def test_parameters_of_types_that_only_the_flow_imports_are_validated() -> None:

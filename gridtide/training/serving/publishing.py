@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 from gridtide.entries.entry import Config, Online
 from gridtide.errors import CredentialsError, GridtideError, one_line
@@ -30,14 +29,11 @@ async def publish_online(config: Config, lake: Lake, url: str | None) -> list[st
 async def _publish_set(config: Config, online: Online, lake: Lake, name: str, url: str | None) -> None:
     from gridtide.database.online_store import OnlineStore
     from gridtide.training.serving.online import publish_context
-    from gridtide.training.stored.opening import open_set
+    from gridtide.training.stored.opening import open_stored_set
 
     if not url:
         happened = f"the environment variable {online.env} is not set"
         raise CredentialsError(name, happened, "Set it to redis://host:6379/0")
-    folder = f"features/{name}"
-    if lake.store.is_local:  # whose file is mapped where it is
-        folder = str(Path(lake.uri.removeprefix("file://")) / folder)
-    view = await open_set(folder, lake)
+    view = await open_stored_set(f"features/{name}", lake)
     store = await asyncio.to_thread(OnlineStore, url)
     await publish_context(view.manifest, view.mapped, config, lake, store, hours=online.hours, lifetime=online.lifetime)

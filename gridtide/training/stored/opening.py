@@ -28,7 +28,7 @@ async def open_set(name: str, lake: Lake) -> SetView:
         if await run_blocking(path.is_file) and path.name == SEQUENCES_FILE:
             return await run_blocking(read_set, path)
     folder = name.removesuffix(SEQUENCES_FILE).rstrip("/")
-    candidates = [f"{folder}/{SEQUENCES_FILE}", f"features/{folder}/{SEQUENCES_FILE}"]
+    candidates = [f"{folder}/{SEQUENCES_FILE}".lstrip("/"), f"features/{folder}/{SEQUENCES_FILE}"]
     for candidate in candidates:
         if await lake.store.exists(candidate):
             with TemporaryDirectory() as temporary:
@@ -38,6 +38,16 @@ async def open_set(name: str, lake: Lake) -> SetView:
     raise StorageError(
         name, f"is no training set here, and not in {lake.uri}", "Name the folder of a set, or a set in features/"
     )
+
+
+async def open_stored_set(folder: str, lake: Lake) -> SetView:
+    """Returns the training set in `folder` of `lake`; a local file is mapped where it is.
+
+    Raises `StorageError` if there is none, or if it is damaged.
+    """
+    if lake.store.is_local:
+        return await run_blocking(read_set, Path(lake.uri.removeprefix("file://"), folder, SEQUENCES_FILE))
+    return await open_set(folder, lake)
 
 
 def read_set(path: Path) -> SetView:
