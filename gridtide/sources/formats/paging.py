@@ -1,16 +1,17 @@
-"""Paged responses: how the next page is requested, and signs of further pages that the entry does not request."""
+"""Paged responses: how the next page is requested; and what answers say of themselves: that there are further pages,
+which the entry does not request, or that they are errors."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from gridtide.entries.table_layout import Pages
-from gridtide.errors import FormatError, IncompleteError
+from gridtide.errors import FormatError, IncompleteError, QuotaError, UpstreamError
 from gridtide.sources.contract import Request
 
 COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)")
@@ -24,11 +25,23 @@ SURE_COUNTS = re.compile(
 SUREST = ("next", "cursor", "page", "offset")
 """Ways of paging, the most certain first."""
 
-BARE_COUNTS = frozenset({"count", "matched"})
-"""Names of fields that are the number of records if they are beside the list of them. A `total` may be a sum, unless
-the records are as many as pages usually have: a multiple of `PAGE_STEP`."""
+BARE_COUNTS = frozenset({"count", "matched", "total"})
+"""Names of fields that are the number of records if they are beside the list of them, or in an object that describes
+the answer. A `total` that is the sum of the records' numbers is that."""
 
-PAGE_STEP = 5
+DESCRIPTIONS = re.compile(
+    r"(?i)[@_]*(meta(_?data)?|pag(e|es|ing|ination|er)|cursor|results?|response|header|info|query)"
+)
+"""Names of objects that describe an answer."""
+
+SUM_TOLERANCE = 0.01
+"""By which part a `total` may differ from the sum of the records' numbers, which are rounded."""
+
+SUM_PER_RECORD = 10
+"""The least `total` for each record that is taken for the sum of small numbers, and not for their number."""
+
+DEEPEST = 3
+"""How many objects may be around one that describes the answer."""
 
 NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?_*next(_?(page|records|url|uri|link|href))*")
 """Names of fields with the address of the next page, such as `@odata.nextLink`."""
@@ -46,13 +59,34 @@ PAGE_FIELDS = re.compile(
 """Names of fields beside a count in paged responses."""
 
 
+ERROR_FIELDS = re.compile(
+    r"(?i)_*(errors?|error_?(messages?|msg|text|description|details?|code)|fault(_?string)?|exceptions?)"
+)
+FAILURE_FIELDS = re.compile(r"(?i)_*(is_?)?(success(ful)?|succeeded|ok)")
+STATUS_FIELDS = re.compile(r"(?i)_*((http|return|result)_?)?(status|state|code|result)(_?(code|text))?")
+MESSAGE_FIELDS = re.compile(
+    r"(?i)_*((error|warning)_?)?(message|messages|msg|error|errors|reason|detail|details|description|warning)"
+)
+"""Names of fields by which an answer says that it is an error, and why."""
+
+NO_ERROR = frozenset({"", "0", "no", "none", "null", "nil", "ok", "false", "success", "n/a", "-"})
+FAILURES = re.compile(r"(?i)errors?|fail(ed|ure)?|faults?|denied|unauthori[sz]ed|forbidden|exception|[45]\d\d")
+PARTIAL = re.compile(r"(?i)partial(ly)?|truncated|incomplete")
+NOTHING = re.compile(r"(?i)\bno (matching |such |valid )?(data|records?|results?|rows|values)\b|no content|keine daten")
+"""Messages that there is nothing for what was requested, which is no error."""
+
+QUOTA = re.compile(r"(?i)rate.?limit|quota|too many requests|throttl")
+
+
 @dataclass(frozen=True)
 class PageContent:
-    """One page: its JSON, None if it is anything else, its number of records, and its headers."""
+    """One page: its JSON, or what stands around the records of its XML, None if it is anything else; its number of
+    records, and its headers. `is_record` means that the document is a record itself."""
 
     document: Any
     records: int
     headers: Mapping[str, str]
+    is_record: bool = False
 
 
 def request_first_page(request: Request, pages: Pages | None) -> Request:
@@ -77,16 +111,20 @@ def request_next_page(
 ) -> tuple[list[Request], int | None]:
     """Returns the requests for the page after `request`, and the number of records that the upstream reports, or None.
 
-    Raises `IncompleteError` if there are more pages and `pages` does not describe them.
+    Raises `IncompleteError` if there are more pages and `pages` does not describe them, `UpstreamError` if the page is
+    an error.
     """
+    _refuse_error(entry, content)
     if pages is None:
         _refuse_more(entry, request, content)
         return [], None
     total = _read_total(entry, pages, content)
-    following = _list_following(entry, request, pages, content, total)
+    following = list(_list_following(entry, request, pages, content, total))
     number = int(re.search(r"page (\d+)$", request.label)[1]) if " page " in request.label else 1  # type: ignore[index]
     label = f"{request.label.rpartition(' page ')[0] or request.label} page {number + 1}"
     offset = request.offset + content.records
+    if not following and total is None and not pages.single:
+        _refuse_fewer(entry, content, offset)
     return [replace(page, label=label, offset=offset) for page in following], total
 
 
@@ -178,23 +216,73 @@ def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
         raise _build_incomplete(
             entry, request, f"X-Total-Count says {total_count} records, {content.records} came", {"link": True}
         )
-    signs = [
-        sign
-        for path, fields in _list_objects(content.document)
-        for name, value in fields.items()
-        if (sign := _find_sign(path, name, value, fields, content.records)) is not None
-    ]
+    signs = _list_signs(content.document, content.records)
     if signs:
         raise _build_incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
 
 
-def _list_objects(document: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _refuse_fewer(entry: str, content: PageContent, received: int) -> None:
+    """Raises if the last page says that there are more records than the `received` ones of all pages."""
+    counts = [happened for happened, pages in _list_signs(content.document, received) if "total" in pages]
+    if counts:
+        raise IncompleteError(entry, f"no page follows, but {counts[0]}", 'Correct "pages"')
+
+
+def _list_signs(document: Any, records: int) -> list[tuple[str, dict[str, Any]]]:
+    """Returns what the fields around the `records` say about further ones, each with the `pages` that request them."""
+    return [
+        sign
+        for path, fields in _list_objects(document)
+        for name, value in fields.items()
+        if (sign := _find_sign(path, name, value, fields, records)) is not None
+    ]
+
+
+def _list_objects(document: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields the object of a response, and the objects in it that may describe pages, each with its path."""
     if isinstance(document, dict):
-        yield "", document
-        for name, value in document.items():
-            if isinstance(value, dict):
-                yield f"{_quote_name(name)}.", value
+        yield path, document
+        for name, value in document.items() if depth < DEEPEST else ():
+            yield from _list_objects(value, f"{path}{_quote_name(name)}.", depth + 1)
+
+
+def _refuse_error(entry: str, content: PageContent) -> None:
+    """Raises if the fields around the records say that the answer is an error, or a part of one.
+
+    A number may be that only in an answer without records; a record that is the whole answer says nothing of it.
+    """
+    if content.is_record and content.records:
+        return
+    for path, fields in _list_objects(content.document):
+        name = path.rstrip(".").rpartition(".")[2].strip('"')
+        if path and not (DESCRIPTIONS.fullmatch(name) or ERROR_FIELDS.fullmatch(name) or name.lower() == "status"):
+            continue
+        signs = [f'"{key}": {_shorten(value)}' for key, value in fields.items() if _is_error(key, value, content)]
+        reasons = [_shorten(value) for key, value in fields.items() if MESSAGE_FIELDS.fullmatch(key) and value]
+        if not signs or (not content.records and NOTHING.search(" ".join([*signs, *reasons]))):
+            continue
+        happened = f"the answer says that it is an error: {', '.join(dict.fromkeys([*signs, *reasons]))}"
+        if any(isinstance(value, str) and PARTIAL.fullmatch(value) for value in fields.values()):
+            raise IncompleteError(entry, happened)
+        raise (QuotaError if QUOTA.search(happened) else UpstreamError)(entry, happened)
+
+
+def _is_error(name: str, value: Any, content: PageContent) -> bool:
+    """Whether the field `name` with `value` says that the answer is an error."""
+    text = str(value).strip().lower()
+    if FAILURE_FIELDS.fullmatch(name):
+        return text == "false"
+    if isinstance(value, int | float) and content.records:
+        return value is True and ERROR_FIELDS.fullmatch(name) is not None
+    if ERROR_FIELDS.fullmatch(name):
+        is_message = not isinstance(value, list) or any(isinstance(element, str | dict) for element in value)
+        return bool(value) and is_message and text not in NO_ERROR
+    is_status = STATUS_FIELDS.fullmatch(name) is not None and isinstance(value, str | int)
+    return is_status and bool(FAILURES.fullmatch(text) or PARTIAL.fullmatch(text))
+
+
+def _shorten(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)[:160]
 
 
 def _quote_name(name: str) -> str:
@@ -228,18 +316,50 @@ def _find_sign(
         return None
     if PAGE_COUNTS.fullmatch(field_name) and int(field_value) > 1:
         return f'"{field_name}" says {field_value} pages', {"page": "page", "last": field_path}
-    has_page_field = any(PAGE_FIELDS.fullmatch(other_name) for other_name in fields if other_name != field_name)
-    is_bare_count = field_name.lower() in BARE_COUNTS or (field_name.lower() == "total" and records % PAGE_STEP == 0)
-    is_beside_records = is_bare_count and any(
-        isinstance(neighbour, list) and len(neighbour) == records for neighbour in fields.values()
-    )
-    is_count = SURE_COUNTS.fullmatch(field_name) or (
-        COUNT_FIELDS.fullmatch(field_name) and (has_page_field or is_beside_records)
-    )
-    if is_count and int(field_value) > records > 0:
-        pages = {"offset": "offset", "limit": ["limit", max(records, 1)], "total": field_path}
+    records_there = max([records, *(len(value) for value in fields.values() if _holds_records(value))])
+    if int(field_value) > records_there and _is_count(path, field_name, field_value, fields):
+        pages = {"offset": "offset", "limit": ["limit", records or 1000], "total": field_path}
         return f'"{field_name}" says {field_value} records, {records} came', pages
     return None
+
+
+def _is_count(path: str, field_name: str, field_value: Any, fields: Mapping[str, Any]) -> bool:
+    """Whether the field `field_name` of the object `fields` at `path` is the number of all records, and no sum."""
+    if SURE_COUNTS.fullmatch(field_name):
+        return True
+    lists = [value for _, inner in _list_objects(fields) for value in inner.values() if isinstance(value, list)]
+    if field_name.lower() == "total" and any(_is_sum(float(field_value), elements) for elements in lists):
+        return False
+    has_page_field = any(PAGE_FIELDS.fullmatch(name) for name in fields if name != field_name)
+    describes = DESCRIPTIONS.fullmatch(path.rstrip(".").rpartition(".")[2].strip('"')) is not None
+    is_near = describes or any(map(_holds_records, lists)) or (bool(lists) and not any(lists))
+    is_bare = field_name.lower() in BARE_COUNTS and is_near
+    return COUNT_FIELDS.fullmatch(field_name) is not None and (has_page_field or is_bare)
+
+
+def _holds_records(value: Any) -> bool:
+    """Whether `value` is a list of objects or lists."""
+    return isinstance(value, list) and bool(value) and not isinstance(value[0], str | int | float | None)
+
+
+def _is_sum(total: float, records: Sequence[Any]) -> bool:
+    """Whether `total` is the sum of a field of the `records`, or of all of their numbers."""
+    if total < SUM_PER_RECORD * len(records):
+        return False
+    sums: dict[Any, float] = {}
+    for record in records:
+        cells = record.items() if isinstance(record, dict) else enumerate(record) if isinstance(record, list) else ()
+        for name, cell in cells or [("", record)]:
+            sums[name] = sums.get(name, 0.0) + _to_number(cell)
+    tolerance = SUM_TOLERANCE * abs(total) + 0.5
+    return any(abs(number - total) <= tolerance for number in (*sums.values(), sum(sums.values())))
+
+
+def _to_number(cell: Any) -> float:
+    try:
+        return float(cell)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
 
 
 def _build_incomplete(entry: str, request: Request, happened: str, pages: Mapping[str, Any]) -> IncompleteError:

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from xml.etree.ElementTree import Element
 
 from gridtide.entries.table_layout import RecordLayout
@@ -26,23 +27,44 @@ BREAKPOINTS = frozenset({"A04", "A05"})
 MOST_POSITIONS = 1_000_000
 """The most positions of a period that a variable-sized curve may fill."""
 
+OUTLINE_DEPTH = 3
+"""How many elements may be around one that describes the answer."""
+
 _ERROR = re.compile(r"(?i)(error|fault|exception|message|denied|failure)s?$")
 _LENGTH = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
-def read_xml(entry: str, body: bytes, path: str, layout: RecordLayout) -> CellTable:
-    """Reads the records of `body`: the elements at `path`, or points by position.
+def read_xml(entry: str, body: bytes, path: str, layout: RecordLayout) -> tuple[CellTable, dict[str, Any]]:
+    """Reads the records of `body`: the elements at `path`, or points by position. Returns them and what stands around
+    them: attributes and texts of elements by name, as in JSON.
 
     Raises `UpstreamError` for truncated XML and for error documents, `FormatError` if the elements are missing or a
     record has several children with one name.
     """
     root = parse_tree(entry, body)
     if root.tag.startswith("Acknowledgement"):
-        return _read_acknowledgement(entry, root)
+        return _read_acknowledgement(entry, root), {}
     _refuse_error(entry, root)
-    if layout == "positions":
-        return _read_points(entry, root)
-    return _read_elements(entry, root, path)
+    table = _read_points(entry, root) if layout == "positions" else _read_elements(entry, root, path)
+    return table, _describe_element(root)
+
+
+def _describe_element(element: Element, depth: int = 0) -> dict[str, Any]:
+    """Returns the attributes and the texts in `element` by name, with objects for the elements in it that have others,
+    and lists of objects for those that repeat: an outline of what stands around the records."""
+    children: dict[str, list[Element]] = {}
+    for child in element:
+        children.setdefault(child.tag, []).append(child)
+    outline: dict[str, Any] = dict(element.attrib)
+    for tag, repeated in children.items():
+        is_text = not len(repeated[0]) and not repeated[0].attrib
+        if len(repeated) > 1:
+            outline[tag] = [{leaf.tag: leaf.text for leaf in child} | child.attrib for child in repeated]
+        elif is_text:
+            outline[tag] = (repeated[0].text or "").strip()
+        elif depth < OUTLINE_DEPTH:
+            outline[tag] = _describe_element(repeated[0], depth + 1)
+    return outline
 
 
 def _read_acknowledgement(entry: str, root: Element) -> CellTable:

@@ -60,9 +60,9 @@ def read_answer(
         received += table.rows
         cells += table.rows * len(table.names)
         pieces.append(read_observations(entry, table, context, skipped))
-    following, total = request_next_page(
-        entry.name, request, entry.pages, PageContent(document, received, response.headers)
-    )
+    is_record = entry.records is None and entry.layout == "records" and received == 1
+    content = PageContent(document, received, response.headers, is_record)
+    following, total = request_next_page(entry.name, request, entry.pages, content)
     tables = chain.from_iterable(pieces)
     if cells <= CELLS_IN_ONE:
         observations = concat(list(tables))
@@ -93,7 +93,7 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         body = encode_utf8(entry.name, content, entry.csv.encoding, headers.get("content-type", ""))
     body_kind = find_body_kind(entry.name, body)
     if body_kind == "xml":
-        return read_xml(entry.name, content, entry.records or "", entry.layout), None
+        return read_xml(entry.name, content, entry.records or "", entry.layout)
     if body_kind == "json" or entry.layout == "lines":
         if len(body) >= LARGE_BODY and (selected := _read_selected(entry, body)) is not None:
             return selected

@@ -1,5 +1,6 @@
 """Answers that are one page of several are recognised, whatever they call it."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 import pytest
 
 from gridtide.config.loading import parse
-from gridtide.errors import IncompleteError
+from gridtide.errors import FormatError, IncompleteError, QuotaError, UpstreamError
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
 
@@ -16,9 +17,14 @@ RECORDS = [{"time": f"2026-01-10T0{hour}:00Z", "mw": hour} for hour in range(2)]
 
 def read(fields: dict[str, Any], **keys: Any) -> Page:
     """The page with two records and these fields beside them."""
+    return read_body(msgspec.json.encode({"data": RECORDS, **fields}), **keys)  # `fields` may have other records
+
+
+def read_body(body: bytes, **keys: Any) -> Page:
+    """The page of `body`."""
     api = {"name": "load", "url": "https://grid.example/load", "output_folder": "load", "source": "generic"}
-    entry = parse({"apis": [api | {"records": "data", "time": "time", "value": "mw"} | keys]}).apis[0]
-    body = msgspec.json.encode({"data": RECORDS, **fields})  # `fields` may have other records
+    api |= {"records": "data", "time": "time", "value": "mw"} | keys
+    entry = parse({"apis": [{key: value for key, value in api.items() if value is not None}]}).apis[0]
     return generic.parse_response(entry, Request(entry.url), Response(body, datetime(2026, 2, 1, tzinfo=UTC)))
 
 
@@ -45,15 +51,116 @@ def test_an_answer_that_says_that_there_is_more_is_incomplete(fields: dict[str, 
     assert read(fields, pages={"single": True}).observations.num_rows == 2
 
 
-@pytest.mark.parametrize(("records", "is_page"), [(2, False), (5, True), (24, False), (100, True)])
-def test_a_total_beside_as_many_records_as_pages_have_is_their_number(records: int, is_page: bool) -> None:
-    """Beside another number of records it may be a sum."""
-    rows = [{"time": 1768003200 + 3600 * hour, "mw": hour} for hour in range(records)]
-    if not is_page:
-        assert read({"data": rows, "total": 26_723}).observations.num_rows == records
-        return
-    with pytest.raises(IncompleteError, match='"total": "total"'):
-        read({"data": rows, "total": 26_723})
+@pytest.mark.parametrize("records", [1, 2, 7, 24, 100])
+@pytest.mark.parametrize("holder", ["", "meta", "response"])
+def test_a_total_above_the_records_is_their_number_unless_it_is_their_sum(records: int, holder: str) -> None:
+    """Wherever it stands, and however many records came; the sum of what they hold, rounded, says nothing of pages."""
+    rows = [{"time": 1768003200 + 3600 * hour, "mw": 1000.25 + hour} for hour in range(records)]
+    total = round(sum(row["mw"] for row in rows))
+    assert read({"data": rows, "total": total}).observations.num_rows == records
+    for more in (total + 4000, records + 1):
+        fields = {holder: {"total": more}} if holder else {"total": more}
+        with pytest.raises(IncompleteError, match=f'"total": "{holder + "." if holder else ""}total"'):
+            read({"data": rows, **fields})
+        assert read({"data": rows, **fields}, pages={"single": True}).observations.num_rows == records
+
+
+@pytest.mark.parametrize("fields", [{"total": 400}, {"meta": {"total": "400"}}, {"totalCount": 400}, {"count": 3}])
+def test_an_answer_without_records_that_counts_some_is_incomplete(fields: dict[str, Any]) -> None:
+    """It is no answer that there are none."""
+    with pytest.raises(IncompleteError, match="0 came"):
+        read({"data": [], **fields})
+
+
+def test_the_last_page_must_have_brought_all_records() -> None:
+    """Pages by address or cursor that end before the total is reached are incomplete."""
+    for pages in ({"next": "next"}, {"cursor": "cursor", "param": "cursor"}, {"link": True}):
+        with pytest.raises(IncompleteError, match='no page follows, but "total" says 5 records'):
+            read({"total": 5}, pages=pages)
+        assert read({"total": 2}, pages=pages).observations.num_rows == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error": "quota exceeded"},
+        {"success": False, "message": "Rate limit exceeded"},
+        {"status": "error", "reason": "backend"},
+        {"statusCode": 503},
+        {"code": "500", "message": "oops"},
+        {"meta": {"errors": [{"detail": "timeout"}]}},
+        {"error": {"code": 17}},
+        {"error": 17},
+        {"response": {"status": "FAILED"}},
+        {"status": "partial"},
+        {"ok": "false"},
+    ],
+)
+def test_an_answer_that_says_that_it_is_an_error_is_one(fields: dict[str, Any]) -> None:
+    """Also with an empty list of records or with null instead of it, and for XML; it is retried and never stored."""
+    answers: list[Any] = [[], None]
+    for records in answers:
+        with pytest.raises((UpstreamError, QuotaError, IncompleteError), match="says that it is an error") as refused:
+            read({"data": records, **fields})
+        assert refused.value.retryable
+    if not any(str(value).isdecimal() for value in fields.values()):  # a number beside records may mean anything
+        with pytest.raises((UpstreamError, QuotaError, IncompleteError), match="says that it is an error"):
+            read(fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error": None},
+        {"error": False, "errors": []},
+        {"error": "", "message": "fetched"},
+        {"errors": {}, "success": True, "status": "ok"},
+        {"status": 200, "code": "0", "state": "final"},
+        {"success": False, "message": "No data for this period"},
+        {"error": "no matching records"},
+        {"warning": "preliminary"},
+    ],
+)
+def test_an_answer_without_records_that_says_no_error_is_empty(fields: dict[str, Any]) -> None:
+    """Fields that are empty, and messages that there is nothing, are an answer."""
+    assert read({"data": [], **fields}).observations.num_rows == 0
+
+
+def test_a_record_of_its_own_may_have_an_error() -> None:
+    """The error of a forecast, or the status of a meter, is a column of the record."""
+    body = {"time": "2026-01-10T00:00Z", "mw": 5, "error": 12.5, "status": "failed"}
+    assert read_body(msgspec.json.encode(body), records=None).observations.num_rows == 1
+    columns = {"time": ["2026-01-10T00:00Z"], "mw": [5], "error": [12.5]}
+    assert read_body(msgspec.json.encode(columns), records=None, layout="columns").observations.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("around", "fix"),
+    [
+        ("<next>https://grid.example/load?page=2</next>", '"next": "next"'),
+        ("<paging><nextPage>/load?page=2</nextPage></paging>", '"next": "paging.nextPage"'),
+        ("<total>400</total>", '"total": "total"'),
+        ('<meta total="400"/>', '"total": "meta.total"'),
+        ("<hasMore>true</hasMore>", '"offset": "offset"'),
+    ],
+)
+def test_xml_says_that_there_is_more_as_json_does(around: str, fix: str) -> None:
+    """Elements and attributes around the records are looked at; the proposed `pages` follow them."""
+    rows = "".join(f"<row><time>{row['time']}</time><mw>{row['mw']}</mw></row>" for row in RECORDS)
+    body = f"<r>{around}<rows>{rows}</rows></r>".encode()
+    with pytest.raises(IncompleteError, match=f"is one page of several: .*{fix}") as refused:
+        read_body(body, records="row")
+    pages = msgspec.json.decode(re.search(r'"pages": (\{.*?\})', refused.value.fix)[1])  # type: ignore[index]
+    [following] = read_body(body, records="row", pages=pages).next_requests
+    assert following.label == "the answer page 2" or following.label.endswith("page 2")
+
+
+@pytest.mark.parametrize("records", ["", "<row/>"])
+def test_xml_that_says_that_it_is_an_error_is_one(records: str) -> None:
+    """An element with an error beside an empty list is no answer that there is nothing."""
+    body = f"<r><status>error</status><message>quota exceeded</message><rows>{records}</rows></r>".encode()
+    with pytest.raises((QuotaError, FormatError), match=r"quota exceeded|no record has a column"):
+        read_body(body, records="rows.row")
 
 
 def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
@@ -70,7 +177,7 @@ def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
         {"@odata.nextLink": None, "nextPageUrl": ""},
         {"hasMore": False, "isTruncated": "false", "more_data": None},
         {"count": 2, "matched": 1},
-        {"total": 26_723},
+        {"total": None},
         {"next_update": "/soon", "next_run": "2026-01-10T02:00Z"},
         {"area": {"count": 500}},
     ],
