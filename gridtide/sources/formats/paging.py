@@ -29,7 +29,7 @@ BARE_COUNTS = frozenset({"count", "matched", "total"})
 """Names of fields that are the number of records if they are beside the list of them, or in an object that describes
 the answer. A `total` that is the sum of the records' numbers is that."""
 
-DESCRIPTIONS = re.compile(
+DESCRIBING_OBJECTS = re.compile(
     r"(?i)[@_]*(meta(_?data)?|pag(e|es|ing|ination|er)|cursor|results?|response|header|info|query)"
 )
 """Names of objects that describe an answer."""
@@ -40,7 +40,7 @@ SUM_TOLERANCE = 0.01
 SUM_PER_RECORD = 10
 """The least `total` for each record that is taken for the sum of small numbers, and not for their number."""
 
-DEEPEST = 3
+DEEPEST_OBJECT = 3
 """How many objects may be around one that describes the answer."""
 
 NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?_*next(_?(page|records|url|uri|link|href))*")
@@ -69,13 +69,15 @@ MESSAGE_FIELDS = re.compile(
 )
 """Names of fields by which an answer says that it is an error, and why."""
 
-NO_ERROR = frozenset({"", "0", "no", "none", "null", "nil", "ok", "false", "success", "n/a", "-"})
-FAILURES = re.compile(r"(?i)errors?|fail(ed|ure)?|faults?|denied|unauthori[sz]ed|forbidden|exception|[45]\d\d")
-PARTIAL = re.compile(r"(?i)partial(ly)?|truncated|incomplete")
-NOTHING = re.compile(r"(?i)\bno (matching |such |valid )?(data|records?|results?|rows|values)\b|no content|keine daten")
+NO_ERROR_TEXTS = frozenset({"", "0", "no", "none", "null", "nil", "ok", "false", "success", "n/a", "-"})
+FAILED_STATUSES = re.compile(r"(?i)errors?|fail(ed|ure)?|faults?|denied|unauthori[sz]ed|forbidden|exception|[45]\d\d")
+PARTIAL_STATUSES = re.compile(r"(?i)partial(ly)?|truncated|incomplete")
+NO_DATA_MESSAGES = re.compile(
+    r"(?i)\bno (matching |such |valid )?(data|records?|results?|rows|values)\b|no content|keine daten"
+)
 """Messages that there is nothing for what was requested, which is no error."""
 
-QUOTA = re.compile(r"(?i)rate.?limit|quota|too many requests|throttl")
+QUOTA_MESSAGES = re.compile(r"(?i)rate.?limit|quota|too many requests|throttl")
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ def _list_objects(document: Any, path: str = "", depth: int = 0) -> Iterator[tup
     """Yields the object of a response, and the objects in it that may describe pages, each with its path."""
     if isinstance(document, dict):
         yield path, document
-        for name, value in document.items() if depth < DEEPEST else ():
+        for name, value in document.items() if depth < DEEPEST_OBJECT else ():
             yield from _list_objects(value, f"{path}{_quote_name(name)}.", depth + 1)
 
 
@@ -255,16 +257,18 @@ def _refuse_error(entry: str, content: PageContent) -> None:
         return
     for path, fields in _list_objects(content.document):
         name = path.rstrip(".").rpartition(".")[2].strip('"')
-        if path and not (DESCRIPTIONS.fullmatch(name) or ERROR_FIELDS.fullmatch(name) or name.lower() == "status"):
+        if path and not (
+            DESCRIBING_OBJECTS.fullmatch(name) or ERROR_FIELDS.fullmatch(name) or name.lower() == "status"
+        ):
             continue
         signs = [f'"{key}": {_shorten(value)}' for key, value in fields.items() if _is_error(key, value, content)]
         reasons = [_shorten(value) for key, value in fields.items() if MESSAGE_FIELDS.fullmatch(key) and value]
-        if not signs or (not content.records and NOTHING.search(" ".join([*signs, *reasons]))):
+        if not signs or (not content.records and NO_DATA_MESSAGES.search(" ".join([*signs, *reasons]))):
             continue
         happened = f"the answer says that it is an error: {', '.join(dict.fromkeys([*signs, *reasons]))}"
-        if any(isinstance(value, str) and PARTIAL.fullmatch(value) for value in fields.values()):
+        if any(isinstance(value, str) and PARTIAL_STATUSES.fullmatch(value) for value in fields.values()):
             raise IncompleteError(entry, happened)
-        raise (QuotaError if QUOTA.search(happened) else UpstreamError)(entry, happened)
+        raise (QuotaError if QUOTA_MESSAGES.search(happened) else UpstreamError)(entry, happened)
 
 
 def _is_error(name: str, value: Any, content: PageContent) -> bool:
@@ -276,9 +280,9 @@ def _is_error(name: str, value: Any, content: PageContent) -> bool:
         return value is True and ERROR_FIELDS.fullmatch(name) is not None
     if ERROR_FIELDS.fullmatch(name):
         is_message = not isinstance(value, list) or any(isinstance(element, str | dict) for element in value)
-        return bool(value) and is_message and text not in NO_ERROR
+        return bool(value) and is_message and text not in NO_ERROR_TEXTS
     is_status = STATUS_FIELDS.fullmatch(name) is not None and isinstance(value, str | int)
-    return is_status and bool(FAILURES.fullmatch(text) or PARTIAL.fullmatch(text))
+    return is_status and bool(FAILED_STATUSES.fullmatch(text) or PARTIAL_STATUSES.fullmatch(text))
 
 
 def _shorten(value: Any) -> str:
@@ -331,7 +335,7 @@ def _is_count(path: str, field_name: str, field_value: Any, fields: Mapping[str,
     if field_name.lower() == "total" and any(_is_sum(float(field_value), elements) for elements in lists):
         return False
     has_page_field = any(PAGE_FIELDS.fullmatch(name) for name in fields if name != field_name)
-    describes = DESCRIPTIONS.fullmatch(path.rstrip(".").rpartition(".")[2].strip('"')) is not None
+    describes = DESCRIBING_OBJECTS.fullmatch(path.rstrip(".").rpartition(".")[2].strip('"')) is not None
     is_near = describes or any(map(_holds_records, lists)) or (bool(lists) and not any(lists))
     is_bare = field_name.lower() in BARE_COUNTS and is_near
     return COUNT_FIELDS.fullmatch(field_name) is not None and (has_page_field or is_bare)
