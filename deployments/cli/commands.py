@@ -1,36 +1,34 @@
 """The `gridtide` command.
 
 Prefect takes seconds to import. It is imported inside the commands that run flows, so that `--help`, `validate` and
-`status` answer at once.
+`status` answer at once. `--help` needs neither asyncio nor the configuration, which are a third of its time.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
 import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import msgspec
 import typer
 from dotenv import load_dotenv
 from rich.markup import escape
 from typer.core import TyperGroup
 
 from deployments.cli.console import choose_exit_code, count_noun, draw_table, err, out
-from gridtide.config.loading import load
-from gridtide.config.raw_entry import split_url
-from gridtide.config.readings import reading_once
 from gridtide.entries import lake_address
-from gridtide.entries.field_types import check_server_name
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
 from tasks.prefect_home import check_prefect_home, find_prefect_home, set_missing_home
+
+if TYPE_CHECKING:
+    from gridtide.entries.entry import Config
 
 
 class EvaluationScheme(StrEnum):
@@ -47,6 +45,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        from gridtide.config.readings import reading_once
+
         try:
             with reading_once():
                 return super().invoke(ctx)
@@ -67,6 +67,20 @@ app = typer.Typer(
 
 
 T = TypeVar("T")
+
+
+def _load(path: Path) -> Config:
+    """The configuration at `path`."""
+    from gridtide.config.loading import load
+
+    return load(path)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`."""
+    import asyncio
+
+    return asyncio.run(work)
 
 
 def _check_lake(uri: T) -> T:
@@ -91,6 +105,8 @@ def _check_address(option: str, uri: object) -> None:
 
 def _check_pool(name: str) -> str:
     """`name`; raises `ConfigurationError` if a work pool cannot have that name."""
+    from gridtide.entries.field_types import check_server_name
+
     try:
         check_server_name(name)
     except ValueError as error:
@@ -100,6 +116,8 @@ def _check_pool(name: str) -> str:
 
 def _check_url(text: str | None) -> str | None:
     """`text`; raises `ConfigurationError` if it cannot be the URL of a sandbox."""
+    from gridtide.config.raw_entry import split_url
+
     parts = split_url({"url": text})
     if text is not None and not (parts and parts.scheme in ("http", "https") and parts.hostname):
         raise ConfigurationError(
@@ -176,13 +194,13 @@ def up_command(
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Start the server, the deployments and the worker: the schedules run on this machine from now on."""
-    settings = load(config)
+    settings = _load(config)
     check_prefect_home()
     from deployments.cli.flow_commands import show_changes
     from deployments.machine import local
 
     with err.status("Starting the server and the worker, unless they run"):
-        api, changes = asyncio.run(local.start_machine(settings, config, lake, sandbox_url or sandbox))
+        api, changes = _run(local.start_machine(settings, config, lake, sandbox_url or sandbox))
     show_changes(changes)
     out.print(f"Server and worker are running; the UI is at {api.removesuffix('/api')}")
 
@@ -194,7 +212,7 @@ def down_command() -> None:
     from deployments.machine import local
 
     with err.status("Stopping the worker and the server"):
-        stopped = asyncio.run(local.stop_machine())
+        stopped = _run(local.stop_machine())
     out.print(f"Stopped {' and '.join(stopped)}" if stopped else "Nothing was running")
 
 
@@ -211,7 +229,7 @@ def deploy_command(
     as_yaml: Annotated[bool, typer.Option("--yaml", help="Print a prefect.yaml instead.")] = False,
 ) -> None:
     """Register the deployments of the configuration on the Prefect server, and remove those that it no longer has."""
-    settings = load(config)
+    settings = _load(config)
     if as_yaml:
         find_prefect_home()
         from deployments.registry.prefect_yaml import render_prefect_yaml
@@ -221,7 +239,7 @@ def deploy_command(
     check_prefect_home()
     from deployments.cli.flow_commands import show_deploy
 
-    asyncio.run(show_deploy(settings, config, lake, sandbox_url or sandbox, pool))
+    _run(show_deploy(settings, config, lake, sandbox_url or sandbox, pool))
 
 
 @app.command("notify")
@@ -230,7 +248,7 @@ def notify_command() -> None:
     check_prefect_home()
     from deployments.cli.flow_commands import send_test_message
 
-    raise typer.Exit(asyncio.run(send_test_message()))
+    raise typer.Exit(_run(send_test_message()))
 
 
 @app.command("demo")
@@ -242,7 +260,7 @@ def demo_command(
     check_prefect_home()
     from deployments.cli.demo import run_demo
 
-    asyncio.run(run_demo(str(config), load(config), str(lake)))
+    _run(run_demo(str(config), _load(config), str(lake)))
 
 
 @app.command("validate")
@@ -257,14 +275,14 @@ def validate_command(
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Report every problem of the configuration."""
-    settings = load(config)
+    settings = _load(config)
     entries = settings.select(select or ())
     out.print(f"{config}: {count_noun(len(entries), 'entry', 'entries')}, no problems", soft_wrap=True)
     if probe:
         _check_options(config, select, sandbox_url)
         from deployments.cli.probe import run_probes
 
-        raise typer.Exit(asyncio.run(run_probes(settings, entries, lake or settings.lake, sandbox_url or sandbox)))
+        raise typer.Exit(_run(run_probes(settings, entries, lake or settings.lake, sandbox_url or sandbox)))
 
 
 @app.command("ingest")
@@ -282,7 +300,7 @@ def ingest_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
-    asyncio.run(flows.run_and_show("ingest", options, refresh))
+    _run(flows.run_and_show("ingest", options, refresh))
 
 
 @app.command("backfill")
@@ -310,7 +328,7 @@ def backfill_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
-    asyncio.run(flows.run_and_show("backfill", options, period, dry_run, cluster, refresh))
+    _run(flows.run_and_show("backfill", options, period, dry_run, cluster, refresh))
 
 
 @app.command("monitor")
@@ -329,7 +347,7 @@ def monitor_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake, sandbox_url or sandbox)
-    asyncio.run(flows.run_and_show("monitor", options, days, dry_run))
+    _run(flows.run_and_show("monitor", options, days, dry_run))
 
 
 @app.command("prepare")
@@ -356,7 +374,7 @@ def prepare_command(
     ] = None,
 ) -> None:
     """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake or elsewhere."""
-    load(config)
+    _load(config)
     from gridtide.training.spec import load_spec
 
     if spec is not None:
@@ -368,7 +386,7 @@ def prepare_command(
 
     options = flows.FlowOptions(str(config), lake=lake)
     arguments = (str(spec) if spec else None, cluster, replace, files_of, out_address)
-    asyncio.run(flows.run_and_show("prepare", options, *arguments))
+    _run(flows.run_and_show("prepare", options, *arguments))
 
 
 @app.command("evaluate")
@@ -427,7 +445,7 @@ def evaluate_command(
         tuple(hidden or ()),
         out_address,
     )
-    asyncio.run(flows.run_and_show("evaluate", options, *arguments))
+    _run(flows.run_and_show("evaluate", options, *arguments))
 
 
 def _check_evaluation(source: str, config: Path, models: tuple[str, ...]) -> None:
@@ -439,7 +457,7 @@ def _check_evaluation(source: str, config: Path, models: tuple[str, ...]) -> Non
 
     find_forecasters(models or DEFAULT)
     if Path(source).suffix == ".json":
-        load(config)
+        _load(config)
         load_spec(source)
     else:
         check_address(source)
@@ -461,7 +479,7 @@ def compact_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
-    asyncio.run(flows.run_and_show("compact", options, cluster, prune))
+    _run(flows.run_and_show("compact", options, cluster, prune))
 
 
 @app.command("retention")
@@ -492,7 +510,7 @@ def retention_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
-    asyncio.run(flows.run_and_show("retention", options, days, dry_run, run_days))
+    _run(flows.run_and_show("retention", options, days, dry_run, run_days))
 
 
 @app.command("quality")
@@ -510,7 +528,7 @@ def quality_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
-    asyncio.run(flows.run_and_show("quality", options, days))
+    _run(flows.run_and_show("quality", options, days))
 
 
 @app.command("replay")
@@ -528,7 +546,7 @@ def replay_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), select, lake)
-    asyncio.run(flows.run_and_show("replay", options, start, end, dry_run))
+    _run(flows.run_and_show("replay", options, start, end, dry_run))
 
 
 @app.command("status")
@@ -543,7 +561,7 @@ def status_command(
     from deployments.machine.prefect_api import connect_for_blocks
     from tasks.lake import open_lake
 
-    settings = load(config)
+    settings = _load(config)
     entries = settings.select(select or ())
     address = lake or settings.lake
 
@@ -552,7 +570,7 @@ def status_command(
             lake_opened = await open_lake(address, make=False)
             return await read_status(entries, lake_opened, datetime.now(UTC), all_series=as_json)
 
-    statuses = asyncio.run(read_lake())
+    statuses = _run(read_lake())
     if as_json:
         typer.echo(json.dumps([status.as_dict() for status in statuses], indent=2))
     else:
@@ -579,8 +597,10 @@ def catalog_command(
     from gridtide.catalog.writing import document_of, picture_lake, write_catalog
     from tasks.lake import open_lake
 
-    settings = load(config)
-    chosen = msgspec.structs.replace(settings, apis=tuple(settings.select(select or ())))
+    settings = _load(config)
+    from msgspec.structs import replace
+
+    chosen = replace(settings, apis=tuple(settings.select(select or ())))
     address = lake or settings.lake
 
     async def make_catalog() -> LakePicture:
@@ -593,7 +613,7 @@ def catalog_command(
                 await write_catalog(lake_opened, picture)
         return picture
 
-    picture = asyncio.run(make_catalog())
+    picture = _run(make_catalog())
     if as_json:
         typer.echo(json.dumps(document_of(picture), indent=2))
         return
@@ -611,7 +631,7 @@ def compare_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Show the files, columns, cells and windows in which two training sets differ, and why; exit code 1 if they do."""
-    address = lake or load(config).lake
+    address = lake or _load(config).lake
     from gridtide.training.stored.comparing import compare_sets, write_comparison
     from gridtide.training.stored.opening import open_set
     from tasks.lake import open_lake
@@ -620,7 +640,7 @@ def compare_command(
         opened = await open_lake(address, make=False)
         return compare_sets(await open_set(first, opened), await open_set(second, opened))
 
-    comparison = asyncio.run(compare())
+    comparison = _run(compare())
     typer.echo(json.dumps(comparison, indent=2) if as_json else write_comparison(comparison, (first, second)))
     if not comparison["equal"]:
         raise typer.Exit(1)
@@ -646,13 +666,13 @@ def lineage_command(
     from gridtide.catalog.lineage.tracing import Lineage, trace_lineage
     from tasks.lake import open_lake
 
-    address = lake or load(config).lake
+    address = lake or _load(config).lake
 
     async def trace_in_lake() -> Lineage:
         async with connect_for_blocks(address):
             return await trace_lineage(await open_lake(address, make=False), subject)
 
-    lineage = asyncio.run(trace_in_lake())
+    lineage = _run(trace_in_lake())
     typer.echo(json.dumps(lineage.as_dict(), indent=2) if as_json else write_lineage(lineage))
 
 
@@ -665,7 +685,7 @@ def doctor_command(
     """Show what is wrong with versions, folders, credentials, lake, clock and server, and how to fix it."""
     from deployments.cli.doctor import as_dicts, examine, sum_up_exit_code, tabulate_findings
 
-    findings = asyncio.run(examine(config, lake, lambda: datetime.now(UTC)))
+    findings = _run(examine(config, lake, lambda: datetime.now(UTC)))
     if as_json:
         typer.echo(json.dumps(as_dicts(findings), indent=2))
     else:
@@ -681,6 +701,8 @@ def sandbox_command(
     faults: Annotated[str, typer.Option(metavar="JSON", help='Rules such as [{"every": 10, "fault": 503}].')] = "[]",
 ) -> None:
     """Serve the simulated upstreams until interrupted."""
+    import asyncio
+
     from gridtide import sandbox as embedded
     from gridtide.sandbox.upstreams import list_secrets
 
@@ -693,7 +715,7 @@ def sandbox_command(
                 out.print(f"             {name}={value}", soft_wrap=True)
             await asyncio.Event().wait()
 
-    asyncio.run(serve_sandbox())
+    _run(serve_sandbox())
 
 
 @app.command("serve")
@@ -704,7 +726,7 @@ def serve_command(
     sandbox_url: SandboxUrl = None,
 ) -> None:
     """Run the scheduled flows of the configuration, and those started in the UI, until interrupted."""
-    settings = load(config)
+    settings = _load(config)
     check_prefect_home()
     from deployments.machine.serving import serve_deployments
 
@@ -713,7 +735,7 @@ def serve_command(
         if page:
             out.print(f"The catalogue of the lake is at {page}")
 
-    asyncio.run(serve_deployments(settings, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
+    _run(serve_deployments(settings, str(config.resolve()), lake, sandbox_url or sandbox, show_url))
 
 
 OutFile = Annotated[
@@ -785,23 +807,23 @@ def _connect_sql(config: Path, lake: str | None, select: list[str] | None) -> An
     from gridtide import sql
     from tasks.lake import open_lake
 
-    settings = load(config)
+    settings = _load(config)
     address = lake or settings.lake
 
     async def open_address() -> Any:
         async with connect_for_blocks(address):
             return await open_lake(address, make=False)
 
-    return sql.connect(asyncio.run(open_address()), entries=settings.select(select or ()))
+    return sql.connect(_run(open_address()), entries=settings.select(select or ()))
 
 
 def _check_options(config: Path, select: list[str] | None, sandbox_url: str | None = None) -> None:
     """Raise `ConfigurationError` for wrong options of a run, before Prefect is imported."""
-    load(config).select(select or ())
+    _load(config).select(select or ())
     if sandbox_url is not None:
         from gridtide import sandbox as embedded
 
-        asyncio.run(embedded.check_running(sandbox_url))
+        _run(embedded.check_running(sandbox_url))
 
 
 def _parse_period(start: str, end: str) -> Period:

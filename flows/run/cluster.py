@@ -28,6 +28,14 @@ logger = logging.getLogger("gridtide.cluster")
 LOCAL = "local"
 """The name of the cluster that a run starts by itself: a process per core of this machine."""
 
+OWN_CLUSTER: dict[str, Any] = {
+    "threads_per_worker": 1,
+    "dashboard_address": None,
+    # its scheduler serves a few pages even without a dashboard: at any free port, as two runs may start one each
+    "scheduler_kwargs": {"dashboard_address": ":0"},
+}
+"""The arguments of that cluster."""
+
 MOST_DEATHS = 3
 """The most processes that may die with a call before it counts as their cause."""
 
@@ -141,8 +149,7 @@ def connect_workers(cluster: str, retries: TaskRetries) -> Iterator[Workers]:
         with ExitStack() as stack:
             address: Any = cluster
             if cluster == LOCAL:
-                own_cluster = LocalCluster(threads_per_worker=1, dashboard_address=None)  # type: ignore[no-untyped-call]
-                address = stack.enter_context(own_cluster)
+                address = stack.enter_context(LocalCluster(**OWN_CLUSTER))  # type: ignore[no-untyped-call]
             client = stack.enter_context(Client(address, set_as_default=False))  # type: ignore[no-untyped-call]
             closing = stack.pop_all()
     except (OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from flows.backfill import backfill
 from flows.compact import compact
 from flows.prepare_training import prepare_training
 from flows.replay import replay
-from flows.run.cluster import connect_workers, open_workers
+from flows.run.cluster import OWN_CLUSTER, connect_workers, open_workers
 from flows.run.filling import cut_units
 from gridtide import curated
 from gridtide.config.loading import parse
@@ -72,7 +72,7 @@ async def test_a_killed_worker_costs_nothing(
             halfway.set()
 
     upstream.fault = note
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=2, **OWN_CLUSTER) as cluster:
         with Client(cluster) as client:
             pids = list(client.run(os.getpid).values())
         running = asyncio.create_task(backfill(JANUARY, END, asked, cluster=cluster.scheduler_address))
@@ -105,7 +105,7 @@ async def struck(run: Any, folder: Path, begun: str) -> Any:
     from distributed import Client, LocalCluster
 
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, **OWN_CLUSTER) as cluster,
         Client(cluster) as client,
     ):
         pids = client.run(os.getpid)

@@ -69,6 +69,7 @@ def serving(home: Path) -> Iterator[str]:
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_HOME,
+        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
         PREFECT_SERVER_ANALYTICS_ENABLED,
         PREFECT_SERVER_API_PORT,
         PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION,
@@ -82,6 +83,7 @@ def serving(home: Path) -> Iterator[str]:
     own = {
         PREFECT_HOME: home,
         PREFECT_SERVER_API_PORT: 0,
+        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore",  # as some tests run tasks by themselves
         PREFECT_SERVER_ANALYTICS_ENABLED: False,
         PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION: False,
         PREFECT_SERVER_REGISTER_BLOCKS_ON_START: False,
