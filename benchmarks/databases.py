@@ -116,7 +116,7 @@ def measure_features() -> list[Row]:
     values = np.random.default_rng(0).random((1, 168, 200), np.float32)
     body = online.encode_context(Context(values, values < 0.9, hours), online.identify_set(manifest, scales), now)
     with tempfile.TemporaryDirectory() as folder, run_redis(Path(folder), "benchmark") as url:
-        OnlineStore(url).put(online.name_key(manifest), body, timedelta(hours=1))
+        OnlineStore(url).put(online.name_key(manifest), body, timedelta(hours=1), began=0)
         times = []
         for _ in range(2000):
             start_time = time.perf_counter()

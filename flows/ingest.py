@@ -68,19 +68,22 @@ async def ingest(
             report_progress(entry.name, 0, 1)
         outcomes = await asyncio.gather(*(_collect_current(run, entry) for entry in entries))
         outcomes = await warn_of_changed_series(outcomes, run.lake)
-        if any(outcome.collected and outcome.collected["created"] for outcome in outcomes):
-            await _publish_features(load_selected(config, None)[0], run.lake)
+        is_new = any(
+            outcome.collected and outcome.collected["created"] and not outcome.from_cache for outcome in outcomes
+        )
+        await _publish_features(load_selected(config, None)[0], run.lake, only_absent=not is_new)
     return await finish(ingest_report(outcomes, time.monotonic() - start_time), choose_error(outcomes), lake=run.lake)
 
 
-async def _publish_features(config: Config, lake: Lake) -> None:
-    """Store the newest features of the sets under `online`; the log says which could not be stored."""
+async def _publish_features(config: Config, lake: Lake, *, only_absent: bool) -> None:
+    """Store the newest features of the sets under `online`, or of those that the store lacks; the log says which could
+    not be stored."""
     if config.online is None:
         return
     from gridtide.training.serving.publishing import publish_online
 
     url = read_environment([config.online.env]).get(config.online.env)
-    for problem in await publish_online(config, lake, url):
+    for problem in await publish_online(config, lake, url, only_absent=only_absent):
         get_run_logger().error(problem)
 
 

@@ -15,37 +15,23 @@ import msgspec
 import numpy as np
 import pytest
 
-from gridtide.collect import collect
 from gridtide.config.loading import parse
 from gridtide.database.online_store import OnlineStore
-from gridtide.database.upstreams import Upstreams
 from gridtide.entries.entry import Config
 from gridtide.errors import ConfigurationError, CredentialsError, StorageError, TrainingError
 from gridtide.lake import Lake
-from gridtide.periods import HOUR, Period, floor
-from gridtide.training import preparation
+from gridtide.periods import HOUR, floor
 from gridtide.training.realtime import Context
 from gridtide.training.serving import online
 from gridtide.training.serving.publishing import publish_online
-from tests.support.processes.redis_servers import run_redis
+from tests.support.lakes import ONLINE_SETTINGS, fill_newest
+from tests.support.processes.redis_servers import find_free_port, run_redis
 
 pytest.importorskip("redis", reason="gridtide[online] is not installed")
 
 PASSWORD = "planted-5d0c2a"
 NOW = floor(datetime.now(UTC), HOUR)
-CONFIG: Config = parse(
-    {
-        "online": {"env": "FEATURES_URL", "sets": ["newest", "missing"], "lifetime": "PT1H"},
-        "apis": [
-            {
-                "name": "grid",
-                "source": "synthetic",
-                "output_folder": "grid",
-                "params": {"variables": ["demand", "temperature_2m"]},
-            }
-        ],
-    }
-)
+CONFIG: Config = parse(ONLINE_SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -58,31 +44,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Thirty days until now, and a training set of them."""
-    opened = Lake.open(str(tmp_path_factory.mktemp("lake")))
-    spec = {
-        "name": "newest",
-        "locations": [
-            {
-                "name": "ISNE",
-                "timezone": "America/New_York",
-                "targets": ["synthetic/ISNE/demand"],
-                "inputs": ["synthetic/ISNE/*"],
-            }
-        ],
-        "start": (NOW - timedelta(days=28)).isoformat(),
-        "end": (NOW - timedelta(days=2)).isoformat(),
-        "seq_len": 48,
-        "pictures": False,
-    }
-
-    async def fill() -> None:
-        async with Upstreams({}) as upstreams:
-            period = Period(NOW - timedelta(days=30), NOW)
-            await collect(CONFIG.apis[0], lake=opened, http=upstreams, stamp=NOW, period=period)
-        await preparation.prepare(spec, CONFIG, opened)
-
-    asyncio.run(fill())
-    return opened
+    return asyncio.run(fill_newest(tmp_path_factory.mktemp("lake")))
 
 
 def test_the_features_online_are_those_of_the_lake(lake: Lake, url: str) -> None:
@@ -119,13 +81,14 @@ def test_a_reader_never_gets_half_a_context(url: str) -> None:
     """While one writer replaces the features without a pause, several readers get only whole ones."""
     store, is_over = OnlineStore(url), threading.Event()
     identity, key = online.identify_set(MANIFEST, SCALES), online.name_key(MANIFEST)
-    store.put(key, online.encode_context(random_context(0), identity, NOW), HOUR)
+    store.put(key, online.encode_context(random_context(0), identity, NOW), HOUR, 0)
 
     def write() -> None:
         number = 0
         while not is_over.is_set():
             number += 1
-            OnlineStore(url).put(key, online.encode_context(random_context(number), identity, NOW), HOUR)
+            body = online.encode_context(random_context(number), identity, NOW)
+            OnlineStore(url).put(key, body, HOUR, OnlineStore(url).read_clock())
 
     torn: list[int] = []
 
@@ -144,6 +107,36 @@ def test_a_reader_never_gets_half_a_context(url: str) -> None:
     assert torn == []
 
 
+def test_of_several_writers_the_one_that_began_last_stays(url: str) -> None:
+    """A writer that began to read the lake earlier and is slower does not bring older features back; a later one
+    replaces them."""
+    store = OnlineStore(url)
+    first, second = store.read_clock(), store.read_clock()
+    assert first < second
+    assert store.put("raced", b"later", HOUR, second)
+    assert not store.put("raced", b"earlier", HOUR, first)
+    assert store.get("raced") == b"later"
+    assert store.put("raced", b"newest", HOUR, store.read_clock())
+    assert store.get("raced") == b"newest"
+
+
+def test_hours_are_counted_in_steps_of_the_set(url: str) -> None:
+    """Four hours of quarters are 16 steps, and as many hours are there as were stored; the age counts from the end of
+    a quarter."""
+    manifest = {"spec": {"name": "quarters", "resolution": "PT15M"}, "locations": MANIFEST["locations"]}
+    context = random_context(3)
+    moments = int(NOW.timestamp()) - 900 * np.arange(168, 0, -1)
+    store, identity = OnlineStore(url), online.identify_set(manifest, SCALES)
+    body = online.encode_context(replace(context, time=moments), identity, NOW)
+    store.put(online.name_key(manifest), body, HOUR, store.read_clock())
+    stored = online.read_context(manifest, SCALES, store, 4)
+    assert stored.context.values.shape == (1, 16, 200)
+    assert stored.context.time.tolist() == moments[-16:].tolist()
+    assert 0 <= float(stored.age.max()) < 1.5
+    with pytest.raises(TrainingError, match="has 42 hours of it, not 43"):
+        online.read_context(manifest, SCALES, store, 43)
+
+
 def test_what_is_absent_old_or_of_another_set_is_said(url: str) -> None:
     """Features that expired, end too long ago, or have other scales are refused; the age of an input is that of its
     last observed hour, infinite without one."""
@@ -152,7 +145,8 @@ def test_what_is_absent_old_or_of_another_set_is_said(url: str) -> None:
     context = random_context(1)
     mask = context.mask.copy()
     mask[0, -10:, 0], mask[0, :, 1] = False, False
-    store.put(key, online.encode_context(replace(context, mask=mask), identity, NOW), timedelta(milliseconds=300))
+    body = online.encode_context(replace(context, mask=mask), identity, NOW)
+    store.put(key, body, timedelta(milliseconds=300), store.read_clock())
     age = online.read_context(MANIFEST, SCALES, store, 168).age
     assert (round(float(age[0, 0] - age[0, 2])), np.isinf(age[0, 1])) == (10, True)
     with pytest.raises(TrainingError, match="more than 0:00:00 ago; written at"):
@@ -165,7 +159,7 @@ def test_what_is_absent_old_or_of_another_set_is_said(url: str) -> None:
         time.sleep(0.05)
     with pytest.raises(TrainingError, match="they have expired, or were never written"):
         online.read_context(MANIFEST, SCALES, store, 168)
-    store.put(key, b"no features", HOUR)
+    store.put(key, b"no features", HOUR, store.read_clock())
     with pytest.raises(StorageError, match="are damaged"):
         online.read_context(MANIFEST, SCALES, store, 168)
 
@@ -179,7 +173,27 @@ def test_no_message_of_the_store_holds_its_password(url: str) -> None:
         OnlineStore(f"redis://:{PASSWORD}@127.0.0.1:1/0").get("key")
     with pytest.raises(ConfigurationError, match="Give redis://host") as foreign:
         OnlineStore(f"http://user:{PASSWORD}@host/")
-    assert "planted" not in "".join(str(error.value) for error in (refused, away, foreign))
+    errors = [refused, away, foreign]
+    for url in ("redis://:planted/5d0c2a@host:6379/0", "redis://:planted@host:port/0", "redis://:planted#x@host/0"):
+        with pytest.raises(ConfigurationError, match="%2F for /") as spoilt:
+            OnlineStore(url)
+        errors.append(spoilt)
+    assert "planted" not in "".join(str(error.value) for error in errors)
+    assert "5d0c2a" not in "".join(str(error.value) for error in errors)
+
+
+def test_a_server_that_was_restarted_is_used_again(tmp_path: Path) -> None:
+    """While it is away, a reader gets an error at once; afterwards the features are absent, until they are written."""
+    store = None
+    port = find_free_port()
+    for attempt in (1, 2):
+        with run_redis(tmp_path, PASSWORD, port) as address:
+            store = store or OnlineStore(address)
+            assert store.get("key") is None
+            assert store.put("key", str(attempt).encode(), HOUR, store.read_clock())
+            assert store.get("key") == str(attempt).encode()
+        with pytest.raises(StorageError, match="Check that Redis runs"):
+            store.get("key")
 
 
 def test_the_lake_needs_no_set_online() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,15 @@ from prefect.client.schemas.sorting import TaskRunSort
 
 from flows.ingest import ingest
 from flows.run.report import RunError
+from gridtide.config.loading import parse
+from gridtide.database.online_store import OnlineStore
 from gridtide.errors import ConfigurationError
 from gridtide.lake import Lake
+from gridtide.training.realtime import gather_newest_hours
+from gridtide.training.serving.online import decode_context, identify_set
+from gridtide.training.stored.opening import open_stored_set
+from tests.support.lakes import ONLINE_SETTINGS, fill_newest
+from tests.support.processes.redis_servers import run_redis
 from tests.support.upstreams import upstream
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -193,3 +201,45 @@ async def test_a_run_reads_its_configuration_once(tmp_path: Path) -> None:
         sys.addaudithook(count)  # stays for the process, and counts this file alone
         await ingest(config=str(path))
     assert len(opened) == 1
+
+
+def features_of(url: str) -> bytes | None:
+    """What the Redis server at `url` has of the set `newest`."""
+    return OnlineStore(url).get("gridtide:features:newest")
+
+
+async def test_newest_features_go_online_after_new_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that brings a new file stores the newest hours of the sets, as the lake has them; one without new files
+    stores only what the server lacks; a set that is not there, and a server that is away, are errors in the log of a
+    run that succeeds."""
+    redis = pytest.importorskip("redis", reason="gridtide[online] is not installed")
+    lake = await fill_newest(tmp_path)
+    opened = await open_stored_set("features/newest", lake)
+    settings = ONLINE_SETTINGS | {"apis": [{**ONLINE_SETTINGS["apis"][0], "fresh": "PT1H"}]}
+    parameters: dict[str, Any] = {"config": settings, "lake": str(tmp_path)}
+    with run_redis(tmp_path, "planted-2a7") as url:
+        monkeypatch.setenv("FEATURES_URL", url)
+        report = await ingest(**parameters)
+        assert (report["pipeline_status"], report["results"][0]["upload_status"]) == ("success", "success")
+        identity = identify_set(opened.manifest, opened.mapped)
+        stored = features_of(url)
+        assert stored is not None
+        context, _ = decode_context(stored, identity, "newest")
+        hours = datetime.fromtimestamp(int(context.time[-1]) + 3600, UTC)
+        computed = await gather_newest_hours(opened.manifest, opened.mapped, parse(ONLINE_SETTINGS), lake, 168, hours)
+        assert context.values.tobytes() == computed.values.tobytes()
+        assert context.mask.tobytes() == computed.mask.tobytes()
+        assert "the features of missing were not stored online" in caplog.text
+
+        await ingest(**parameters)
+        assert features_of(url) == stored  # the result is still fresh, so there is no new file
+        assert redis.Redis.from_url(url).flushall()
+        await ingest(**parameters)
+        assert features_of(url) is not None
+    caplog.clear()
+    report = await ingest(**parameters)
+    assert report["pipeline_status"] == "success"
+    assert "the features of newest were not stored online: redis://127.0.0.1/0: cannot be used" in caplog.text
+    assert "planted-2a7" not in caplog.text

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from gridtide.errors import StorageError, TrainingError
+from gridtide.threads import run_blocking
 from gridtide.training.realtime import Context, gather_newest_hours
 from gridtide.training.tensors import decode_tensors, encode_tensors
 
@@ -65,13 +67,15 @@ async def publish_context(
     hours: int,
     lifetime: timedelta,
 ) -> Context:
-    """Stores the newest `hours` of the set in `store` in place of those before, and returns them.
+    """Stores the newest `hours` of the set in `store` in place of those before, and returns them; those of a writer
+    that began to read the lake later stay.
 
     Raises the errors of `gather_newest_hours` and of `OnlineStore.put`; the features before then stay.
     """
+    began = await run_blocking(store.read_clock)
     context = await gather_newest_hours(manifest, tensors, config, lake, hours)
     body = encode_context(context, identify_set(manifest, tensors), datetime.now(UTC))
-    store.put(name_key(manifest), body, lifetime)
+    await run_blocking(store.put, name_key(manifest), body, lifetime, began)
     return context
 
 
@@ -118,27 +122,30 @@ def read_context(
         fix = 'Add the set to "online" in the configuration, and run gridtide ingest'
         raise TrainingError(name, f"{store.name} has no features of it: they have expired, or were never written", fix)
     whole, written_at = decode_context(body, identify_set(manifest, tensors), name)
-    if not 0 < hours <= len(whole.time):
-        happened = f"{store.name} has {len(whole.time)} hours of it, not {hours}"
+    step = _find_step(manifest)
+    steps = hours * 3600 // step
+    if not 0 < steps <= len(whole.time):
+        happened = f"{store.name} has {len(whole.time) * step // 3600} hours of it, not {hours}"
         raise TrainingError(name, happened, 'Raise "hours" of "online"')
-    context = Context(whole.values[:, -hours:], whole.mask[:, -hours:], whole.time[-hours:], whole.future)
+    context = Context(whole.values[:, -steps:], whole.mask[:, -steps:], whole.time[-steps:], whole.future)
     now = datetime.now(UTC)
-    end = datetime.fromtimestamp(int(context.time[-1]) + _find_step(context), UTC)
+    end = datetime.fromtimestamp(int(context.time[-1]) + step, UTC)
     if longest_age is not None and now - end > longest_age:
         happened = f"its features end at {end:%Y-%m-%dT%H:%MZ}, more than {longest_age} ago; written at {written_at}"
         raise TrainingError(name, happened, "See why no new files come: gridtide status")
-    return OnlineContext(context, written_at, measure_age(context, now))
+    return OnlineContext(context, written_at, measure_age(context, step, now))
 
 
-def measure_age(context: Context, now: datetime) -> npt.NDArray[np.float32]:
-    """Returns the hours from the end of the last observed hour of each input to `now`, (R, F); infinite for an input
-    that was observed in none."""
+def measure_age(context: Context, step: int, now: datetime) -> npt.NDArray[np.float32]:
+    """Returns the hours from the end of the last observed step, of `step` seconds, of each input to `now`, (R, F);
+    infinite for an input that was observed in none."""
     steps_back = np.argmax(context.mask[:, ::-1], axis=1)
-    ends = context.time[::-1][steps_back] + _find_step(context)
+    ends = context.time[::-1][steps_back] + step
     hours = (now.timestamp() - ends) / 3600
     return np.where(context.mask.any(axis=1), hours, np.inf).astype(np.float32)
 
 
-def _find_step(context: Context) -> int:
-    """Returns the length of a step in seconds; an hour if there is only one step."""
-    return int(context.time[1] - context.time[0]) if len(context.time) > 1 else 3600
+def _find_step(manifest: Mapping[str, Any]) -> int:
+    """Returns the length of a step of the set in seconds; sets of older versions have hours."""
+    resolution: timedelta = msgspec.convert(manifest["spec"].get("resolution", "PT1H"), timedelta)
+    return int(resolution.total_seconds())

@@ -13,15 +13,22 @@ from pathlib import Path
 import pytest
 
 
+def find_free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
 @contextmanager
-def run_redis(folder: Path, password: str) -> Iterator[str]:
-    """Starts a server that keeps everything in memory, and stops it at the end; gives its URL with the password."""
+def run_redis(folder: Path, password: str, port: int = 0) -> Iterator[str]:
+    """Starts a server that keeps everything in memory, on a free port unless one is given, and stops it at the end;
+    gives its URL with the password."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("no Redis here: apt-get install redis-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = port or find_free_port()
     options = [
         "--port",
         str(port),
