@@ -49,6 +49,7 @@ class PageCollector:
         self.stages = {name: Effort() for name in STAGES}
         self.requests = self.retries = self.reused = 0
         self.wait_seconds = 0.0
+        self.dated_answers = self.undated_answers = 0
         self.rejected_files: tuple[str, ...] = ()
 
     async def observations(self, refuse_mixed: bool = False) -> Collected:
@@ -78,6 +79,9 @@ class PageCollector:
                     checks.warnings.append("the snapshot holds no rows, no file is written")
                     drafts = []
                 check_run_start(self.entry.name, self.stamp, datetime.now(UTC))
+                if self.undated_answers and not self.dated_answers:
+                    for draft in drafts:
+                        draft.note_reach()
                 self.rejected_files = await self._store_rejected(checks)  # first, so that no kill loses them
                 files = [
                     await self.lake.put_draft(draft, self.entry.output_folder, self.entry.file_prefix, self.stamp)
@@ -185,6 +189,8 @@ class PageCollector:
             self.requests += answer.attempt
             self.retries += max(answer.attempt - 1, 0)
             self.wait_seconds += answer.wait_seconds
+            self.dated_answers += not answer.is_undated
+            self.undated_answers += answer.is_undated
             page_result = await read(request, answer)
             self.reused += answer.attempt == 0
             return page_result

@@ -16,7 +16,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import TypeVar
@@ -153,6 +153,7 @@ def _write_envelope(request: Request, answer: Response) -> bytes:
         "content_type": answer.content_type,
         **({} if request.body is None else {"body": request.body}),
         **({"absent": True} if answer.absent else {}),
+        **({"undated": True} if answer.is_undated else {}),
         "headers": list(answer.headers.items()),
     }
     return json.dumps(envelope).encode() + b"\n"
@@ -166,6 +167,6 @@ async def open_body(lake: Lake, path: str) -> tuple[str, Response]:
         retrieved_at, absent = datetime.fromisoformat(envelope["retrieved_at"]), bool(envelope.get("absent"))
         headers = dict(envelope.get("headers", ()))
         answer = Response(body, retrieved_at, envelope["content_type"], attempt=0, absent=absent, headers=headers)
-        return envelope["url"], answer
+        return envelope["url"], replace(answer, is_undated=bool(envelope.get("undated")))
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(path, f"is not a kept body: {error!r}", "Remove it") from error

@@ -5,7 +5,12 @@ period    |-----------------------|
 answered  |------------|             as far as values were due then, by the entry's `available`
 
 A run whose clock was ahead requested hours that had not come yet, and got empty responses. Once the clock is set back,
-its files have stamps in the future and answer nothing.
+its files have stamps in the future and answer nothing. When that future has come, their names show nothing any more. So
+where no other clock agreed with that of the run, its file notes how far its values reach, and answers no later hours:
+
+period    |-----------------------|stamp
+values    |--------|
+reach              |                   of the last `UNCONFIRMED_SPAN` before the stamp, only what lies before it
 """
 
 from __future__ import annotations
@@ -22,6 +27,10 @@ from gridtide.periods import Period, union
 
 STAMP_PRECISION = timedelta(seconds=1)
 """Names of files give the start of a run in whole seconds, rounded down."""
+
+UNCONFIRMED_SPAN = timedelta(days=60)
+"""How far a clock may have been ahead without being noticed. Hours that lie longer before the stamp of a file had come
+when it was made, so that an upstream without values there is not asked again for ever."""
 
 FILES_NAMED = 3
 """The most files that a warning names."""
@@ -62,6 +71,13 @@ def find_answered_period(entry: Entry, file: Filed, now: datetime) -> Period | N
     if file.period is None or is_future(file.stamp, now):
         return None
     return clip_to_due(entry, file.period, file.stamp + STAMP_PRECISION)
+
+
+def clip_to_reach(period: Period, stamp: datetime, reach: datetime | None) -> Period | None:
+    """Returns the part of the answered `period` that had certainly come when a file with this `stamp` and `reach` was
+    made, or None."""
+    end = period.end if reach is None else min(period.end, max(reach, stamp - UNCONFIRMED_SPAN))
+    return Period(period.start, end) if end > period.start else None
 
 
 def join_answered(entry: Entry, files: Iterable[Filed], now: datetime) -> list[Period]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from gridtide.coverage.answered import find_answered_period
+from gridtide.coverage.answered import clip_to_reach, find_answered_period
 from gridtide.entries.entry import TABULAR, Entry
 from gridtide.entries.scope import Scope, parse_scope, rename_scope
 from gridtide.lake import File, Metadata
@@ -95,7 +95,8 @@ class Doubt:
 def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now: datetime) -> list[FileAnswer]:
     """Returns what each sound file of `files` with observations of a period answers, by its contents in `checked`.
 
-    The period is limited to what was available when the file was made; a file from after `now` answers nothing. A file
+    The period is limited to what was available when the file was made, and, if no other clock agreed with that of the
+    run, to what its values reach; a file from after `now` answers nothing. A file
     without contents in `checked`, and a file that does not state what was requested, count as answers to the whole
     scope of `entry`. A file that was requested under a name that an alias of `entry` ends at some time answers the new
     name before that time.
@@ -108,6 +109,9 @@ def read_answers(entry: Entry, files: Iterable[File], checked: CheckedFiles, now
         if period is None or file.extension not in TABULAR or file.path in checked.damaged_files:
             continue
         content = checked.contents.get(file.path)
+        period = clip_to_reach(period, file.stamp, content.reach) if content else period
+        if period is None:
+            continue
         text = content.scope if content else ""
         if text not in understood:
             file_scope = parse_scope(text)

@@ -96,7 +96,8 @@ class Http:
 
         async def ask() -> Response:
             with trace_request(entry, request):
-                return await self._ask_with_credentials(entry, request)
+                answer = await self._ask_with_credentials(entry, request)
+            return replace(answer, is_undated=not self._clocks.is_confirmed)
 
         def check_clock() -> None:
             # Before the answer is parsed: with a wrong clock its rows would be stored under wrong times.

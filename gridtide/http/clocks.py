@@ -24,6 +24,8 @@ class UpstreamClocks:
         self._agreeing: set[str] = set()
         self._differing: dict[str, timedelta] = {}
         self._reported: set[str] = set()
+        self.is_confirmed = False
+        """Whether any clock, also of a server on this machine, has agreed with this one."""
 
     def compare(self, host: str, headers: Mapping[str, str], sent_at: datetime, received_at: datetime) -> None:
         """Compares this clock with the `Date` of a response from `host`; a response without a `Date` is ignored."""
@@ -35,7 +37,9 @@ class UpstreamClocks:
         """Adds the clock of `host`, which this clock is ahead of by `offset`."""
         if abs(offset) > CLOCK_TOLERANCE:
             self._differing[host] = offset
-        elif not is_this_machine(host):
+            return
+        self.is_confirmed = True
+        if not is_this_machine(host):
             self._agreeing.add(host)
             self._differing.pop(host, None)
 

@@ -75,6 +75,8 @@ class Response:
     status: int = 200
     wait_seconds: float = 0.0
     """The seconds that the request waited for its rate limit and before its retries."""
+    is_undated: bool = False
+    """Whether neither its `Date` nor another clock has shown that the clock of this machine is right."""
     file: IO[bytes] | None = None
     """A body that may be larger than memory, as a file at its start; `body` is then empty."""
 

@@ -7,6 +7,8 @@ import mmap
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from gridtide.errors import StorageError
@@ -35,6 +37,7 @@ class Draft:
         self.format = format
         self.provenance = provenance
         self._sink: Sink | None = None
+        self._last_end: datetime | None = None
         self._start_file()
 
     def __enter__(self) -> Draft:
@@ -49,12 +52,19 @@ class Draft:
         from gridtide.observations.identity import fingerprints
 
         self.rows += table.num_rows
+        self._last_end = max(filter(None, (self._last_end, _find_last_end(table))), default=None)
         self.series_days.add(table)
         self._waiting.append(table)
         self._marks.append(fingerprints(table) if marks is None else marks)
         self._waiting_rows += table.num_rows
         if self._waiting_rows >= ROW_GROUP_ROWS:
             self._write_groups(ROW_GROUP_ROWS)
+
+    def note_reach(self) -> None:
+        """Notes the end of its last interval with a value as the `reach` of a file with a period."""
+        period = self.provenance.period
+        if period is not None:
+            self.provenance = replace(self.provenance, reach=max(self._last_end or period.start, period.start))
 
     def table(self) -> pa.Table:
         """Returns all observations appended so far, in memory."""
@@ -81,6 +91,7 @@ class Draft:
         from gridtide.observations.series_days import SeriesDays
 
         self.rows = 0
+        self._last_end = None
         self.series_days = SeriesDays()
         self._waiting: list[pa.Table] = []
         self._marks: list[np.ndarray] = []
@@ -135,3 +146,13 @@ class Draft:
                 f"its file cannot be written in {tempfile.gettempdir()}: {error}",
                 "Free space there, or set TMPDIR to a folder that has some",
             ) from error
+
+
+def _find_last_end(table: pa.Table) -> datetime | None:
+    """Returns the end of the last interval with a value in the observations `table`; None if it has no value."""
+    import pyarrow.compute as pc
+
+    values = table["value"]
+    ends = table["interval_end"] if not values.null_count else table["interval_end"].filter(values.is_valid())
+    last_end = pc.max(ends).as_py()
+    return None if last_end is None else last_end.astimezone(UTC)

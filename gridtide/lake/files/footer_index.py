@@ -64,6 +64,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     rows: int
     content_hash: str
     stored_at: datetime
+    reach: datetime | None
 
 
 class _Content(msgspec.Struct, array_like=True, frozen=True):
@@ -100,6 +101,7 @@ class FooterIndex:
             shared.scope,
             shared.series,
             shared.absent,
+            row.reach,
         )
 
     def extend(self, read: Iterable[tuple[ListedFile, Metadata]]) -> FooterIndex:
@@ -122,6 +124,7 @@ class FooterIndex:
                 metadata.rows,
                 metadata.content_hash,
                 metadata.stored_at,
+                metadata.reach,
             )
         return FooterIndex(tuple(kinds), rows)
 
@@ -141,7 +144,7 @@ def encode_index(index: FooterIndex) -> bytes:
     """Returns `index` as the bytes of its file."""
     from gridtide.lake.files import encoding
 
-    kinds = [replace(shared, period=None, rows=0, content_hash="").as_texts() for shared in index.kinds]
+    kinds = [replace(shared, period=None, rows=0, content_hash="", reach=None).as_texts() for shared in index.kinds]
     content = msgspec.msgpack.encode(_Content(_FORMAT, kinds, list(index.rows.values())))
     return hashlib.sha256(content).digest() + bytes(encoding.compress_body(content))
 

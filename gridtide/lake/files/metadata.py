@@ -34,6 +34,9 @@ class Provenance:
     """What was requested, apart from the period, as `entries.scope` writes it."""
     absent: Sequence[Period] = ()
     """The parts of the period for which the upstream has nothing, as its status says."""
+    reach: datetime | None = None
+    """The end of the last interval with a value, if no other clock has shown that the clock of this machine was right:
+    later hours of the period may not have come yet. None if one has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Metadata:
     an older version."""
     absent: Sequence[Period] = ()
     """The parts of the period for which the upstream has nothing, as its status says."""
+    reach: datetime | None = None
+    """As that of `Provenance`; None in files of older versions, which did not record it."""
 
     @classmethod
     def now(cls, provenance: Provenance, rows: int, content_hash: str, series: str = "") -> Metadata:
@@ -76,6 +81,7 @@ class Metadata:
             scope=provenance.scope,
             series=series,
             absent=tuple(provenance.absent),
+            reach=provenance.reach,
         )
 
     def as_footer(self) -> dict[str, str]:
@@ -110,6 +116,7 @@ class Metadata:
         }
         texts |= {"scope": self.scope} if self.scope else {}
         texts |= {"series": self.series} if self.series else {}
+        texts |= {"reach": self.reach.isoformat()} if self.reach else {}
         texts |= {"absent": json.dumps([_write_period(period) for period in self.absent])} if self.absent else {}
         return texts | ({"skipped": json.dumps(list(self.skipped))} if self.skipped else {})
 
@@ -130,6 +137,7 @@ class Metadata:
                 scope=texts.get("scope", ""),
                 series=texts.get("series", ""),
                 absent=tuple(_read_period(text) for text in json.loads(texts.get("absent", "[]"))),
+                reach=datetime.fromisoformat(texts["reach"]) if "reach" in texts else None,
             )
         except KeyError as error:
             raise ValueError(f"no metadata of a lake file: nothing says its {error.args[0]}") from error
