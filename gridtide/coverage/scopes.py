@@ -193,7 +193,9 @@ def join_parts(parts: Iterable[Part]) -> list[Part]:
 
 
 def find_doubts(entry_part: Part, answers: Sequence[FileAnswer]) -> list[Doubt]:
-    """Finds where `entry_part` counts as answered only because of uncertain answers."""
+    """Finds where `entry_part` counts as answered only because of uncertain answers. An answer to nothing of its scope
+    counts for nothing."""
+    answers = [answer for answer in answers if entry_part.scope.without(answer.scope) != [entry_part.scope]]
     if not any(answer.doubt for answer in answers):
         return []
     uncertain = union(part.period for part in find_unanswered([entry_part], select_certain(answers)))

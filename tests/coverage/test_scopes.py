@@ -172,6 +172,20 @@ def test_a_doubt_names_the_command_that_ends_it_and_ends_with_a_file_that_is_cer
     assert find_doubts(whole, [*doubtful, FileAnswer("b", START, hours(0, 12), whole.scope)]) == []
 
 
+def test_what_was_not_requested_is_not_called_complete() -> None:
+    """A file of longer intervals, which was also read differently, answers nothing: no note says that it counts."""
+    url = {"source": "generic", "url": "https://grid.example/{start}", "time": "t"}
+    hourly = parse({"apis": [{**ENTRY_KEYS, **url, "interval": "PT1H"}]}).apis[0]
+    finer = parse({"apis": [{**ENTRY_KEYS, **url, "interval": "PT15M", "resolution": "PT15M"}]}).apis[0]
+    file = File("grid/a.parquet", START + DAY, hours(0, 3), "parquet", 1)
+    content = metadata(hourly, find_entry_scope(hourly).as_text())
+    answers = read_answers(finer, [file], CheckedFiles(contents={file.path: content}), NOW)
+    whole = Part(hours(0, 12), find_entry_scope(finer))
+    assert describe_scopes("grid", whole, answers) == [
+        "2024-03-01T00:00/2024-03-01T03:00: the requests of the files did not include interval length: 15 min"
+    ]
+
+
 async def store(lake: Lake, of: Entry, period: Period, stamp: datetime, skipped_hours: Any = ()) -> None:
     """A file of all that the entry asks over `period`, without some hours."""
     rows = [
