@@ -65,6 +65,10 @@ def _measure_batches(path: Path, what: str, batches: int) -> list[Row]:
             f"{what}: first batch, from opening on", "ms", 1e3 * sum(opening.values()), 1e3 * read["open"], "reading it"
         ),
     ]
+    without_mlx = _time_loader("arrays", path, batches)
+    numpy_row = _build_row(f"{what}: all arrays, without MLX", "GB/s", without_mlx["all"], without_mlx["memcpy"])
+    beside = ours["all"] / ours["memcpy"] * without_mlx["memcpy"]  # as if memcpy had run as fast beside both
+    rows.append({**numpy_row, "peer": beside, "peer_name": "with MLX"})
     for loader, name in PEERS.items():
         if importlib.util.find_spec(MODULES[loader]) is None:
             print(f"sequences: {name} is left out, it is not installed")

@@ -1,13 +1,15 @@
 """Training sets as NumPy arrays, for PyTorch, JAX, Hugging Face `datasets` and anything else that takes these.
 
 The tensors of the file are memory maps; the rows of a batch are copied once, from the map into the batch. Windows,
-masks, order and shards are those of `gridtide.mlx_store`, to the bit, and MLX is not needed.
+masks, order and shards are those of `gridtide.mlx_store`, to the bit, and MLX is not needed. With the scaling
+`per_window`, which sums over each window, values differ by rounding.
 
     store = open_arrays("lake/features/isne_demand")
     for batch in store.iterate_batches("train", batch_size=32): ...                              NumPy
     DataLoader(store.dataset("train"), batch_size=32, shuffle=True, num_workers=4)               PyTorch
     jax.device_put(batch)                                                                        JAX
-    datasets.Dataset.from_generator(store.dataset("train").iterate)                              Hugging Face
+    numbers = datasets.Dataset.from_dict({"window": range(len(windows))})                        Hugging Face
+    numbers.with_transform(lambda rows: windows[rows["window"]])
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from gridtide.training.ring import Shard
 from gridtide.training.stored.choices import choose_view
 from gridtide.training.stored.covariates import gather_covariates
 from gridtide.training.stored.opening import SEQUENCES_FILE, read_set
+from gridtide.training.stored.window_scales import invert_targets, is_scaled_by_window, scale_windows
 from gridtide.training.windows import splits
 from gridtide.training.windows.windows import batch_windows
 
@@ -104,6 +107,8 @@ class ArrayStore:
         if "static" in self.mapped:
             batch["static"] = self.mapped["static"][location]
         batch |= self._gather_targets(split, chosen, location, start)
+        if is_scaled_by_window(self.manifest, self.shard.ranks):
+            batch = scale_windows(np, self.manifest, self.mapped, batch, location)
         positions = self.shard.positions(self.length)
         batch |= {
             "position_ids": np.broadcast_to(positions, (len(chosen), len(positions))).copy(),
@@ -113,6 +118,11 @@ class ArrayStore:
         for name in [name for name in batch if name.endswith("mask")]:
             batch[name][chosen < 0] = False
         return batch
+
+    def invert(self, batch: Mapping[str, Any], targets: Any) -> npt.NDArray[np.float64]:
+        """Converts `targets` (B, H, K), such as the `y` of `batch` or predictions of them, back to values in their
+        units."""
+        return invert_targets(self.manifest, self.mapped, batch, targets)
 
     def _gather_rows(self, tensor: str, location: Integers, start: Integers) -> npt.NDArray[Any]:
         """Copies the shard's rows of the windows at `start` (B,) of their `location` (B,): (B, length / ranks, C).
@@ -175,6 +185,11 @@ class WindowDataset:
         position = int(number) % len(self)  # type: ignore[arg-type]
         return {name: array[0] for name, array in self.store.gather(self.split, [position]).items()}
 
+    def __getitems__(self, numbers: Sequence[int]) -> list[ArrayBatch]:
+        """Returns the windows `numbers`, gathered at once: PyTorch calls this instead of a `dataset[5]` for each."""
+        batch = self.store.gather(self.split, numbers)
+        return [{name: array[row] for name, array in batch.items()} for row in range(len(numbers))]
+
     def iterate(self) -> Iterator[ArrayBatch]:
         """Iterates over the windows in their order, each as `dataset[number]`."""
         return (self[number] for number in range(len(self)))
@@ -194,8 +209,5 @@ def open_arrays(path: str | Path, shard: Shard = WHOLE_WINDOW, **choices: Any) -
 
 def _open_choices(file_path: Path, shard: Shard, choices: Mapping[str, Any]) -> ArrayStore:
     view = choose_view(*read_set(file_path)[:2], choices)
-    name, method = view.manifest["spec"]["name"], view.manifest["spec"].get("scaling")
-    if method == "per_window":
-        fix = "Read it with gridtide.mlx_store, or prepare it with another scaling"
-        raise TrainingError(name, "is scaled window by window, which only the reader for MLX does", fix)
+    is_scaled_by_window(view.manifest, shard.ranks)
     return ArrayStore(view.manifest, view.mapped, shard, (file_path, choices))

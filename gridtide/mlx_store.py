@@ -31,7 +31,8 @@ from gridtide.training import tensors
 from gridtide.training.ring import Shard
 from gridtide.training.stored.choices import SetView, choose_view, roll_origin
 from gridtide.training.stored.covariates import find_target_steps, gather_covariates
-from gridtide.training.stored.scales import find_scale, is_transformed
+from gridtide.training.stored.scales import find_scale
+from gridtide.training.stored.window_scales import invert_targets, is_scaled_by_window, scale_windows
 from gridtide.training.windows import splits
 from gridtide.training.windows.scaling import Scale
 from gridtide.training.windows.windows import batch_windows
@@ -141,12 +142,7 @@ class Store:
     def invert(self, batch: Batch, targets: Any) -> npt.NDArray[np.float64]:
         """Converts `targets` (B, H, K), such as the `y` of `batch` or predictions of them, back to values in their
         units."""
-        scaled = np.array(targets, np.float64)
-        if "y_mean" in batch:
-            mean, deviation = (np.array(batch[name], np.float64) for name in ("y_mean", "y_deviation"))
-            return np.asarray(scaled * deviation + mean)
-        locations = np.array(batch["location_id"]).tolist()
-        return np.stack([self.target_scale(place).invert(part) for place, part in zip(locations, scaled, strict=True)])
+        return invert_targets(self.manifest, self.mapped, batch, targets)
 
 
 @dataclass(frozen=True)
@@ -214,9 +210,7 @@ def _view_set(whole: SetView, choices: Mapping[str, Any], arrays: Mapping[str, A
     """Returns the set `whole`, with the MLX arrays of its tensors, by `choices`, as seen by `shard`; its base is then
     being read into MLX's memory."""
     manifest, mapped, columns = choose_view(*whole[:2], choices)
-    if shard.ranks > 1 and manifest["spec"].get("scaling") == "per_window":
-        name = manifest["spec"]["name"]
-        raise TrainingError(name, "scales by whole windows, not by parts of them", "Choose another scaling for a ring")
+    is_scaled_by_window(manifest, shard.ranks)
     window_length = manifest["spec"]["seq_len"]
     length = shard.rounded(window_length)
     run_length = shard.runs(length)[0][1]
@@ -420,8 +414,8 @@ def _build_context(view: Store | SetView, context: Context) -> Batch:
     shape = context.values.shape[:2]
     numbers, positions = (np.arange(size, dtype=np.int32) for size in shape)
     batch: Batch = {"x": mx.array(context.values), "mask": mx.array(context.mask)}
-    if view.manifest["spec"].get("scaling") == "per_window":
-        batch = scale_windows(view.manifest, view.mapped, batch, numbers.astype(np.int64))
+    if is_scaled_by_window(view.manifest, ranks=1):
+        batch = scale_windows(mx, view.manifest, view.mapped, batch, numbers.astype(np.int64))
     if context.future is not None:
         batch["x_future"] = mx.array(np.nan_to_num(context.future, nan=0.0))
         batch["future_mask"] = mx.array(~np.isnan(context.future))
@@ -556,61 +550,12 @@ def _build_batch(
         weights = np.where(is_target[..., 0], store.mapped["weights"][target_indices], np.float32(0))
         small_arrays["weight"] = mx.array(weights)
     batch = context | small_arrays
-    if store.manifest["spec"].get("scaling") == "per_window":
-        batch = scale_windows(store.manifest, store.mapped, batch, location)
+    if is_scaled_by_window(store.manifest, store.shard.ranks):
+        batch = scale_windows(mx, store.manifest, store.mapped, batch, location)
     if not is_real.all():
         batch["start"] = mx.where(mx.array(is_real), batch["start"], -1)
         batch |= {name: batch[name] & mx.array(is_real)[:, None, None] for name in batch if name.endswith("mask")}
     return batch
-
-
-def scale_windows(
-    manifest: Mapping[str, Any],
-    mapped: Mapping[str, npt.NDArray[np.generic]],
-    batch: Batch,
-    location: npt.NDArray[np.int64],
-) -> Batch:
-    """Returns `batch` with each column of `x` scaled by what is observed of it in the window, and the targets, if there
-    are any, as their own column is. Calendar columns stay; a column that does not vary in the window is only centred.
-
-    `y_mean` and `y_deviation` (B, 1, K) convert targets back to their units: `y · y_deviation + y_mean`. Cells that are
-    missing stay 0, the window's mean.
-    """
-    columns = manifest["locations"][0]["columns"]
-    is_scaled = mx.array(np.array([is_transformed(column["key"]) for column in columns], bool))
-    x, mask = batch["x"], batch["mask"]
-    count = mx.maximum(mask.sum(axis=1, keepdims=True), 1)
-    mean = mx.where(is_scaled, (x * mask).sum(axis=1, keepdims=True) / count, 0)
-    deviation = mx.sqrt((mask * (x - mean) ** 2).sum(axis=1, keepdims=True) / count)
-    deviation = mx.where(is_scaled & (deviation > LEAST_DEVIATION), deviation, 1)
-    scaled = batch | {"x": mx.where((x == 0) & ~mask, 0, (x - mean) / deviation)}
-    own = np.array([_find_own_columns(place) for place in manifest["locations"]])[location]  # (B, K)
-    places = location[:, None], own
-    column_mean, column_deviation = (mx.array(mapped[name][places][:, None]) for name in ("mean", "deviation"))
-    own_index = mx.array(own[:, None])
-    scaled["y_mean"] = mx.take_along_axis(mean, own_index, axis=2) * column_deviation + column_mean
-    scaled["y_deviation"] = mx.take_along_axis(deviation, own_index, axis=2) * column_deviation
-    for name, observed in (("y", "y_mask"), ("labels", "label_mask")):
-        if name in batch:
-            target_mean, target_deviation = (
-                mx.array(mapped[f"target_{part}"][location][:, None]) for part in ("mean", "deviation")
-            )
-            values = (batch[name] * target_deviation + target_mean - scaled["y_mean"]) / scaled["y_deviation"]
-            scaled[name] = mx.where(batch[observed], values, 0)
-    return scaled
-
-
-LEAST_DEVIATION = 1e-6
-"""A column whose deviation in a window is below this share of that of the train steps counts as constant."""
-
-
-def _find_own_columns(place: Mapping[str, Any]) -> list[int]:
-    """Returns the number of the input column of each target of the location `place` of a manifest."""
-    freshest: dict[str | None, int] = {}
-    for number, column in enumerate(place["columns"]):
-        if column["lookback"] >= 0:
-            freshest.setdefault(column["series"], number)
-    return [freshest[name] for name in place["targets"]]
 
 
 def _deal_rows(tensor: Any, front: int, shard: Shard) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import multiprocessing
+import os
 import pickle
 import subprocess
 import sys
@@ -17,6 +20,8 @@ from gridtide.array_store import ArrayBatch, ArrayStore, WindowDataset, open_arr
 from gridtide.errors import StorageError, TrainingError
 from gridtide.training.ring import Layout, Shard
 from tests.support.sets import write_demand_set, write_random_set
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,30 @@ def test_shards_are_those_of_mlx(
         ours = open_arrays(path, shard).iterate_batches("train", batch_size=5, shuffle=False)
         for our_batch, their_batch in zip(ours, theirs, strict=True):
             assert_equal(our_batch, their_batch)
+
+
+def test_windows_scaled_by_themselves_are_those_of_mlx(tmp_path: Path) -> None:
+    """With per_window, all arrays are those of MLX but for the rounding of sums, also of fillers; targets come back in
+    their units with every scaling; a shard of such windows is refused."""
+    mlx_store = pytest.importorskip("gridtide.mlx_store", reason="MLX is an extra")
+    for scaling in ("per_window", "log1p", "quantile"):
+        path = write_demand_set(tmp_path / scaling, days=40, scaling=scaling)
+        ours, theirs = open_arrays(path), mlx_store.open_store(path)
+        pairs = zip(
+            ours.iterate_batches("validation", batch_size=4),
+            mlx_store.iterate_batches(theirs, "validation", batch_size=4),
+            strict=True,
+        )
+        for our_batch, their_batch in pairs:
+            assert our_batch.keys() == their_batch.keys()
+            for name, array in our_batch.items():
+                expected = np.array(their_batch[name])
+                assert array.dtype == expected.dtype, name
+                np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-5)
+            values = theirs.invert(their_batch, their_batch["y"])
+            np.testing.assert_allclose(ours.invert(our_batch, our_batch["y"]), values, rtol=1e-5)
+    with pytest.raises(TrainingError, match="Choose another scaling for a ring"):
+        open_arrays(tmp_path / "per_window", Shard("zigzag", 0, 2))
 
 
 def take_window(dataset: WindowDataset, number: int) -> bytes:
@@ -127,16 +156,20 @@ def test_it_loads_no_framework(folder: Path) -> None:
     assert run.stdout == "[]\n"
 
 
-def test_torch_loads_it_with_workers(folder: Path) -> None:
-    """PyTorch's loader gives the same batches, window by window with workers, and whole batches by the plan."""
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    store = open_arrays(folder)
-    expected = list(store.iterate_batches("validation", batch_size=4))
-    options = {"batch_size": None, "sampler": store.plan("validation", 4)}
-    for workers in (0, 2):
-        loader = torch.utils.data.DataLoader(store.dataset("validation"), num_workers=workers, **options)
-        for batch, wanted in zip(loader, expected, strict=True):
-            assert_equal({name: tensor.numpy() for name, tensor in batch.items()}, wanted)
-    loader = torch.utils.data.DataLoader(store.dataset("validation"), batch_size=4, num_workers=2)
-    first = next(iter(loader))
-    assert_equal({name: tensor.numpy() for name, tensor in first.items()}, expected[0])
+def read_with(framework: str, folder: Path, cache: Path) -> dict[str, list[object]]:
+    """The arrays of windows of the set in `folder`, as `framework` has them in a process of its own."""
+    program = ROOT / "tests" / "support" / "processes" / "framework_batches.py"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "HF_HOME": str(cache)}
+    command = [sys.executable, str(program), framework, str(folder)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=120)
+    assert run.returncode == 0, run.stderr
+    arrays: dict[str, list[object]] = json.loads(run.stdout)
+    return arrays
+
+
+@pytest.mark.parametrize("framework", ["jax", "datasets", "torch"])
+def test_frameworks_have_the_same_windows(folder: Path, tmp_path: Path, framework: str) -> None:
+    """JAX, Hugging Face `datasets` and PyTorch's loader with workers have the same arrays, types and bits."""
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed")
+    assert read_with(framework, folder, tmp_path) == read_with("numpy", folder, tmp_path)

@@ -51,6 +51,25 @@ def gridtide(layout: Any = "contiguous", rank: int = 0, ranks: int = 1, *, read:
     return loader
 
 
+def arrays(path: Path, length: int, size: int) -> Batches:
+    """Gridtide's reader without MLX: NumPy arrays, gathered when they are asked for."""
+    from gridtide.array_store import open_arrays
+
+    store = open_arrays(path)
+    return lambda: store.iterate_batches("train", batch_size=size)
+
+
+def arrays_torch(path: Path, length: int, size: int) -> Batches:
+    """torch's DataLoader over that reader, which takes whole batches in Gridtide's order."""
+    from torch.utils.data import DataLoader
+
+    from gridtide.array_store import open_arrays
+
+    store = open_arrays(path)
+    options = {"batch_size": None, "sampler": store.plan("train", size)}
+    return lambda: iter(DataLoader(store.dataset("train"), **options))
+
+
 def torch(path: Path, length: int, size: int) -> Batches:
     """torch's DataLoader over slices of tensors in memory, without worker processes, which is its fastest mode here."""
     import torch
@@ -136,6 +155,8 @@ LOADERS: dict[str, Loader] = {
     "gridtide": gridtide(),
     "no_prefetch": gridtide(prefetch=False),
     "read": gridtide(read=True),
+    "arrays": arrays,
+    "arrays_torch": arrays_torch,
     **PEERS,
     **{f"{layout}_{n}": gridtide(layout, 1, n) for layout in ("contiguous", "zigzag", "striped") for n in (2, 4)},
 }
