@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gridtide.lake import Draft
+    from gridtide.observations.identity import ConflictRule, Repeats
 
 
 EMPTY_ANSWER = (
@@ -35,8 +36,14 @@ EMPTY_ANSWER = (
 ABSENT_NAMED = 5
 """The number of requests without data that a warning names."""
 
+LOCATIONS_NAMED = 5
+"""The number of locations without rows that a warning names."""
+
 REPEATED = "exact duplicates of other rows"
 """Why the second of two equal rows is not stored."""
+
+OUTRANKED = "earlier versions of a value, of which the latest is stored"
+"""Why a row is not stored for which the entry's `conflict` names a column of versions."""
 
 CONFLICT_FIX = 'Choose with "conflict": "first" or "last"'
 
@@ -92,6 +99,7 @@ class PageChecks:
         self.drafts: list[Draft] = []
         self.marks = RowMarks(entry.name)
         self.slices: list[Slice] = []
+        self.ranks: list[np.ndarray] = []
         self.failed_roots: set[int] = set()
         self.holes: list[Hole] = []
         self.skipped: list[Skipped] = []
@@ -130,8 +138,11 @@ class PageChecks:
 
     def _append_rows(self, root: int, request: Request, parsed_page: ParsedPage) -> None:
         from gridtide.observations import expectations
+        from gridtide.observations.table import split_ranks
 
-        rows = parsed_page.page.observations
+        rows, ranks = split_ranks(parsed_page.page.observations)
+        if self.entry.has_versions:
+            self.ranks.append(ranks)
         self.marks.add(parsed_page.marks)
         self.slices.append(Slice(root, request, rows.num_rows))
         self.repeat_count += parsed_page.repeat_count
@@ -196,6 +207,7 @@ class PageChecks:
         if repeat_count:  # named above; the reports and the metadata count them with the rest
             self.skipped.append(Skipped(REPEATED, repeat_count, self.repeat_example))
         self._warn_of_changed_series()
+        self._warn_of_absent_locations()
         is_split = self.period is not None and (bool(self.holes) or self.has_revisions)
         self.drafts = self._split_at_holes() if is_split else [self.draft]
         self._check_expected()
@@ -235,6 +247,14 @@ class PageChecks:
             verb = "begins" if len(begun) == 1 else "begin"
             self.warnings.append(f"{len(begun)} series {verb} within the period: {describe_days(begun)}")
 
+    def _warn_of_absent_locations(self) -> None:
+        """Warns of locations that the entry names and of which no row came, such as one that is misspelled."""
+        present = {location for location, _ in self.draft.series_days.names}
+        absent = [name for name in self.entry.locations if name not in present]
+        if absent and present:
+            names = list_first(absent, LOCATIONS_NAMED)
+            self.warnings.append(f'the answer has no rows of {names}, which "locations" names: check the spelling')
+
     def _check_counts(self) -> None:
         """Checks that the rows received are as many as the upstream's own count, which must be the same on every
         page."""
@@ -256,21 +276,25 @@ class PageChecks:
     def _drop_repeats(self) -> int:
         """Removes keys that several pages share, and returns the number of exact duplicates; each page is distinct
         already."""
-        from gridtide.observations.identity import has_repeats, resolve_repeats
+        import numpy as np
+
+        from gridtide.observations.identity import has_repeats
 
         if not has_repeats(self.marks):
             return 0
         table = self.draft.table()
-        repeats = resolve_repeats(table, self.entry.conflict or "refuse")
+        repeats = _resolve_versions(table, self.entry, np.concatenate(self.ranks) if self.ranks else None)
         dropped = self._keep_rows(table, repeats.rows)
-        if not repeats.refused:  # conflicts are counted as such, not as missing rows
+        if len(repeats.outranked):
+            self.skipped.append(_describe_versions(repeats, table))
+        elif not repeats.refused:  # conflicts are counted as such, not as missing rows
             for row_slice, dropped_count in zip(self.slices, dropped, strict=True):
                 self.repeats[row_slice.root, row_slice.request.period] += dropped_count
         if repeats.conflicts.num_rows:
             self.skipped.append(describe_conflicts(repeats.refused, self.entry, repeats.describe_first_conflict()))
             if self.entry.conflict not in ("first", "last") and self.period:
                 self.holes += find_conflict_holes(repeats.conflicts, self.entry, self.period)
-        repeat_count = sum(dropped) - repeats.refused
+        repeat_count = sum(dropped) - repeats.refused - len(repeats.outranked)
         if repeat_count:
             self.repeat_example = self.repeat_example or repeats.describe_first_repeat(table)
         return repeat_count
@@ -371,23 +395,26 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
     Raises `FormatError` if a row breaks a rule with `fail`, or if two rows with one key have different values and the
     entry's `conflict` does not say which of them counts.
     """
-    from gridtide.observations.identity import fingerprints, has_repeats, resolve_repeats
+    from gridtide.observations.identity import fingerprints, has_repeats
+    from gridtide.observations.table import split_ranks
 
     rows, judged = judge_page(page.observations, entry)
     marks = fingerprints(rows)
     if not has_repeats([marks]):
         return ParsedPage(replace(page, observations=rows), marks, judgement=judged)
     skipped: list[Skipped] = []
-    repeats = resolve_repeats(rows, entry.conflict or "refuse")
+    repeats = _resolve_versions(rows, entry, split_ranks(rows)[1] if entry.has_versions else None)
     distinct = rows.take(repeats.rows)
-    repeat_count = rows.num_rows - distinct.num_rows - repeats.refused
+    repeat_count = rows.num_rows - distinct.num_rows - repeats.refused - len(repeats.outranked)
+    if len(repeats.outranked):
+        skipped.append(_describe_versions(repeats, rows))
     holes: list[Hole] = []
     if repeats.conflicts.num_rows:
         if entry.conflict == "refuse":
             happened = f"keys come with different values, the first is {repeats.describe_first_conflict()}"
             raise FormatError(entry.name, happened, CONFLICT_FIX)
         skipped.append(describe_conflicts(repeats.refused, entry, repeats.describe_first_conflict()))
-        if entry.conflict is None and period:
+        if entry.conflict not in ("first", "last") and period:
             asked_period = request.period or period
             clipped = asked_period.clip(period) if asked_period.overlaps(period) else period
             holes = find_conflict_holes(repeats.conflicts, entry, clipped)
@@ -395,6 +422,19 @@ def settle_page(page: Page, entry: Entry, request: Request, period: Period | Non
     marks = fingerprints(distinct)
     distinct_page = replace(page, observations=distinct)
     return ParsedPage(distinct_page, marks, repeat_count, example, holes, skipped, judgement=judged)
+
+
+def _resolve_versions(rows: pa.Table, entry: Entry, ranks: np.ndarray | None) -> Repeats:
+    """Resolves the repeats in `rows` by the entry's `conflict`, which may name the column that `ranks` (rows,) are
+    of."""
+    from gridtide.observations.identity import resolve_repeats
+
+    rule: ConflictRule = "first" if entry.conflict == "first" else "last" if entry.conflict == "last" else "refuse"
+    return resolve_repeats(rows, rule, ranks)
+
+
+def _describe_versions(repeats: Repeats, rows: pa.Table) -> Skipped:
+    return Skipped(OUTRANKED, len(repeats.outranked), repeats.describe_first_outranked(rows), expected=True)
 
 
 def describe_conflicts(count: int, entry: Entry, example: str) -> Skipped:

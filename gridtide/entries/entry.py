@@ -46,6 +46,7 @@ from gridtide.entries.table_layout import (
     Pages,
     RecordLayout,
     SeriesNames,
+    Summed,
     TimeFormat,
 )
 from gridtide.errors import ConfigurationError
@@ -175,12 +176,11 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     """Locations by the texts that stand for them in requests and answers."""
     negated: tuple[Text, ...] = ()
     """Columns that are stored with the opposite sign."""
-    summed: bool | Text = False
-    """Whether columns of one variable and location are added up; or the column of the parts of a value, which come in a
-    record each."""
+    summed: Summed | None = None
+    """What is added up: columns of one variable and location, or records that hold a part of a value each."""
     components: PrintableText | None = None
     """A price whose `_energy`, `_congestion` and `_loss` add up to it; the energy is derived if it is not given."""
-    where: Mapping[Text, tuple[Text, ...]] = msgspec.field(default_factory=dict)
+    where: Mapping[Text, tuple[str, ...]] = msgspec.field(default_factory=dict)
     """The texts that a column must hold; records with other texts are not stored."""
     ignore: tuple[Text, ...] = ()
     """Columns of texts that only describe the values, so that records that differ in them may be of one series."""
@@ -190,9 +190,10 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     unpack: Text | None = None
     pages: Pages | None = None
     per: Literal["day", "month", "year"] | None = None
-    conflict: Literal["first", "last", "refuse"] | None = None
-    """Which of several values of one key in a response is stored; None stores none of them; with `refuse` the response
-    fails."""
+    conflict: Text | None = None
+    """Which of several values of one key in a response is stored: the `first` or the `last`, or that with the largest
+    number or the latest time in the column, or header, that it names. None stores none of them; with `refuse` the
+    response fails."""
 
     @property
     def auths(self) -> tuple[Auth, ...]:
@@ -203,6 +204,16 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
     def shifts(self) -> tuple[Shift, ...]:
         """The corrections of labels that are off, as a tuple."""
         return self.shift if isinstance(self.shift, tuple) else (self.shift,)
+
+    @property
+    def sums_columns(self) -> bool:
+        """Whether columns of one variable and location are added up."""
+        return self.summed is not None and self.summed.column is None
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether a column says which of several values of one key counts."""
+        return self.conflict is not None and self.conflict not in ("first", "last", "refuse")
 
     @property
     def tabular(self) -> bool:
@@ -229,11 +240,18 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
         identity |= {"time": " ".join(self.time) or None, "value": list(self.value)}
         default_values = {"value": {column: SeriesNames() for column in self.value}} | _DEFAULTS
         identity |= {
-            f"{name}.": msgspec.to_builtins(getattr(self, name))
+            f"{name}.": _write_key(getattr(self, name))
             for name in ("value", *_LAYOUT_KEYS)
             if getattr(self, name) != default_values[name]
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _write_key(key_value: Any) -> Any:
+    """Returns the value of a key as JSON: a sum without parts in its short form, as which files have it."""
+    if isinstance(key_value, Summed) and not key_value.parts:
+        return key_value.column or True
+    return msgspec.to_builtins(key_value)
 
 
 _LAYOUT_KEYS = (

@@ -144,6 +144,17 @@ class Melt(StrictStruct, frozen=True):
     variable: PrintableText = "value"
 
 
+class Summed(StrictStruct, frozen=True):
+    """What is added up: records that differ only in `column`; without it, columns of one variable and location.
+
+    `parts` are what a sum needs: the texts of `column`, or patterns of the names of columns. Without them a sum needs
+    the parts that its series has at any time of the answer.
+    """
+
+    column: Text | None = None
+    parts: tuple[Text, ...] = ()
+
+
 class SeriesNames(StrictStruct, frozen=True):
     """The variable and unit of a column of values, if its name does not give them."""
 
@@ -235,6 +246,9 @@ def _expand_short_forms(entry: Mapping[str, Any]) -> dict[str, Any]:
         long_forms["value"] = {
             key: {"variable": word} if isinstance(word, str) else word for key, word in value.items()
         }
+    summed = entry.get("summed")
+    if isinstance(summed, bool | str):
+        long_forms["summed"] = ({"column": summed} if isinstance(summed, str) else {}) if summed else None
     melt = entry.get("melt")
     if isinstance(melt, str | list):
         long_forms["melt"] = {"columns": [melt] if isinstance(melt, str) else melt}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from gridtide.observations.arrays import not_null, to_numpy
+from gridtide.observations.arrays import not_null, one_chunk, to_numpy
 
 KEY = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
 """The columns that identify a value; a later retrieval of the same key is a revision."""
@@ -52,17 +52,21 @@ ConflictRule = Literal["first", "last", "refuse"]
 @dataclass(frozen=True, slots=True)
 class Repeats:
     """The result of `resolve_repeats`: `rows` (kept,) are the positions of the rows that stay, in order; `conflicts`
-    are the keys with different values, with `value_min`, `value_max` and `row_count`."""
+    are the keys with different values, with `value_min`, `value_max` and `row_count`; `outranked` (rows,) are the
+    positions of earlier versions."""
 
     rows: np.ndarray
     conflicts: pa.Table
     refused: int
+    outranked: np.ndarray
 
     def describe_first_repeat(self, table: pa.Table) -> str:
         """Describes the first row of `table` that does not stay; its key comes again in another row."""
-        place = int(np.setdiff1d(np.arange(table.num_rows), self.rows)[0])
-        row = table.slice(place, 1).to_pylist()[0]
-        return f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ}"
+        return _describe_row(table, int(np.setdiff1d(np.arange(table.num_rows), self.rows)[0]))
+
+    def describe_first_outranked(self, table: pa.Table) -> str:
+        """Describes the first row of `table` of which a later version counts."""
+        return _describe_row(table, int(self.outranked[0]))
 
     def describe_first_conflict(self) -> str:
         """Describes the first conflicting key and two of its values."""
@@ -79,15 +83,49 @@ def describe_rivals(conflict: Mapping[str, Any]) -> str:
     return f"{conflict['value_min']} and {second}"
 
 
-def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:
-    """Finds the rows of `table` that stay if each key may occur once: the first of exact duplicates, and for a key with
-    different values the row that `conflict` selects. `refused` counts the rows of such keys that do not stay."""
-    import pyarrow.compute as pc
+def _describe_row(table: pa.Table, place: int) -> str:
+    row = table.slice(place, 1).to_pylist()[0]
+    return f"{row['location']}/{row['variable']} at {row['interval_start']:%Y-%m-%dT%H:%MZ}"
 
+
+def resolve_repeats(table: pa.Table, conflict: ConflictRule, ranks: np.ndarray | None = None) -> Repeats:
+    """Finds the rows of `table` that stay if each key may occur once: the first of exact duplicates, and for a key with
+    different values the row that `conflict` selects. `refused` counts the rows of such keys that do not stay.
+
+    With `ranks` (rows,) only the rows of the highest rank of their key count, whatever the order of the rows.
+    """
+    if ranks is None:
+        return _resolve(table, conflict, np.arange(table.num_rows))
+    is_best = _find_best(table, ranks)
+    best = np.flatnonzero(is_best)
+    return replace(_resolve(table.take(best), conflict, best), outranked=np.flatnonzero(~is_best))
+
+
+def _find_best(table: pa.Table, ranks: np.ndarray) -> np.ndarray:
+    """Returns which rows of `table` have the highest of the `ranks` of their key, each (rows,)."""
+    groups = _name_rows(table).append_column("rank", pa.array(ranks)).group_by(list(KEY), use_threads=False)
+    best = groups.aggregate([("rank", "max"), ("row", "list")])
+    lists = one_chunk(best["row_list"])
+    rows = lists.flatten().to_numpy()
+    is_best = np.zeros(table.num_rows, bool)
+    is_best[rows] = ranks[rows] == np.repeat(best["rank_max"].to_numpy(), np.diff(lists.offsets.to_numpy()))
+    return is_best
+
+
+def _name_rows(table: pa.Table) -> pa.Table:
+    """Returns the keys of `table` with labels as texts, and the number of each row."""
     key_table = table.select([*KEY, "value"]).append_column("row", pa.array(np.arange(table.num_rows)))
     for name in ("source", "location", "variable"):
         column = key_table[name].cast(pa.string())
         key_table = key_table.set_column(key_table.schema.get_field_index(name), name, column)
+    return key_table
+
+
+def _resolve(table: pa.Table, conflict: ConflictRule, places: np.ndarray) -> Repeats:
+    """Resolves the repeats in `table`, whose rows have the numbers `places` (rows,)."""
+    import pyarrow.compute as pc
+
+    key_table = _name_rows(table)
     aggregations = [
         ("row", "min"),
         ("row", "max"),
@@ -106,7 +144,7 @@ def resolve_repeats(table: pa.Table, conflict: ConflictRule) -> Repeats:
     if conflict != "refuse":
         kept_rows = np.concatenate([kept_rows, conflicts["row_min" if conflict == "first" else "row_max"].to_numpy()])
         refused -= conflicts.num_rows
-    return Repeats(np.sort(kept_rows), conflicts, refused)
+    return Repeats(places[np.sort(kept_rows)], conflicts, refused, np.zeros(0, np.int64))
 
 
 SORTED_AT_ONCE = 4_000_000

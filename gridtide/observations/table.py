@@ -66,6 +66,11 @@ REPORTED_START = pa.field("reported_start", TIME, nullable=False)
 A value is available no earlier than by its reported interval."""
 
 
+RANK = pa.field("rank", pa.int64(), nullable=False)
+"""An additional column of tables of parsed answers: of several versions of a value, that of the highest rank counts. It
+is not stored."""
+
+
 class Row(NamedTuple):
     """One observation, for sources with few rows; times are aware datetimes."""
 
@@ -154,6 +159,13 @@ def retrievals(table: pa.Table) -> np.ndarray:
     if RETRIEVALS.name not in table.column_names:
         return repeat_number(1, table.num_rows, "i4")
     return to_numpy(one_chunk(table[RETRIEVALS.name]), "i4")
+
+
+def split_ranks(table: pa.Table) -> tuple[pa.Table, np.ndarray]:
+    """Returns `table` without the column of ranks, and the ranks of its rows, (rows,); 0 without that column."""
+    if RANK.name not in table.column_names:
+        return table, repeat_number(0, table.num_rows, "i8")
+    return table.drop_columns([RANK.name]), to_numpy(one_chunk(table[RANK.name]), "i8")
 
 
 def empty() -> pa.Table:

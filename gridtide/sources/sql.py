@@ -218,6 +218,7 @@ def _list_columns(entry: Entry) -> list[str]:
     """Returns the columns that are read of a table; all of them if the entry names no values, or says that a column
     has one of several names or need not be there."""
     single_names = [entry.updated, entry.published, entry.timezone_from, entry.interval_from]
+    single_names.append(entry.conflict if entry.has_versions else None)
     single_names += [entry.ambiguous if entry.ambiguous not in ("order", "first", "second", "refuse") else None]
     lists = [names if isinstance(names, tuple) else (names,) for names in (entry.location, entry.variable)]
     names = [*entry.time, *single_names, *(name for names in lists for name in names), *entry.where, *entry.value]

@@ -23,7 +23,7 @@ from gridtide.entries.field_types import Text
 from gridtide.entries.structs import StrictStruct, name_json_type, read_value
 from gridtide.sources.presets.market_variables import MARKET_VARIABLES
 
-_OBJECTS = ("params", "headers")
+_OBJECTS = ("params", "headers", "where")
 """The keys whose objects are merged: an entry gives a parameter without repeating the others."""
 
 _WORD = re.compile(r"<(\w+)>")

@@ -10,13 +10,14 @@ Parts of a value may also come in a record each, such as the conforming and the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
+from gridtide.errors import FormatError
 from gridtide.observations.arrays import from_numpy
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumn, CellTable, build_table, decode_texts, factorize
@@ -143,32 +144,39 @@ NO_PART = "parts of a sum that hold no number"
 FEWER_PARTS = "sums that lack a part of their series"
 """Why a sum is null although all of its records hold numbers."""
 
+DOUBLE_PARTS = "sums of which a part stands twice"
+"""Why a sum is null although none of its parts is missing."""
+
+OTHER_PARTS = "sums with a part that the entry does not name"
+"""Why a sum is null although its records hold all the parts that it needs."""
+
 
 def add_parts(entry: Entry, table: CellTable, labels: Sequence[str], skipped: list[Skipped]) -> CellTable:
-    """Returns `table` with one record for those that differ only in the column `summed` among their `labels`.
+    """Returns `table` with one record for those that differ only in the column of `summed` among their `labels`.
 
-    A sum is null if one of its parts is, or if it lacks one that its series has at another time; parts that hold no
-    number and sums that lack a part are added to `skipped`. Records that stand twice for one part are not added up, so
-    that they are found to contradict or to repeat each other.
+    A sum is null if one of its parts is, or stands twice; if it lacks a part that `summed` names, or has another one;
+    and, if it names none, if it lacks a part that its series has at another time. All of these are added to `skipped`.
+    Raises `FormatError` if `summed` names parts, and there is no such column.
     """
-    column = entry.summed
-    if not isinstance(column, str) or column not in table.names or not table.rows:
+    sums = entry.summed
+    column = sums and sums.column
+    if not sums or not column or not table.rows:
         return table
+    if column not in table.names:
+        if not sums.parts:
+            return table
+        happened = f"summed: no record has a column {column}; the columns are: {', '.join(table.names)}"
+        raise FormatError(entry.name, happened, 'Correct "summed"')
     names = [name for name in labels if name in table.names and name != column]
-    cells = table.read([*names, column])
-    groups = _group([cells[name] for name in names], table.rows)
-    parts = _group([cells[name] for name in (*names, column)], table.rows)
-    is_twice = np.isin(groups, groups[np.bincount(parts)[parts] > 1])
-    groups = np.where(is_twice, table.rows + np.arange(table.rows), groups)
-    _, first_rows, places = np.unique(groups, return_index=True, return_inverse=True)
-    series_names = [name for name in names if name not in (*entry.time, entry.timezone_from)]
-    series = _group([cells[name] for name in series_names], table.rows)
-    series_parts = _group([cells[name] for name in (*series_names, column)], table.rows)
-    expected = np.bincount(series[np.unique(series_parts, return_index=True)[1]])
-    is_short = (np.bincount(places) < expected[series[first_rows]]) & ~is_twice[first_rows]
-    if is_short.any():
-        example = table.place(int(first_rows[np.flatnonzero(is_short)[0]]))
-        skipped.append(Skipped(FEWER_PARTS, int(is_short.sum()), example))
+    _, first_rows, places = np.unique(
+        _group(table.read(names).values(), table.rows), return_index=True, return_inverse=True
+    )
+    is_wrong = np.zeros(len(first_rows), bool)
+    for reason, is_broken in _find_broken_sums(entry, table, sums.parts, names, column, places).items():
+        if is_broken.any():
+            example = table.place(int(first_rows[np.flatnonzero(is_broken)[0]]))
+            skipped.append(Skipped(reason, int(is_broken.sum()), example))
+            is_wrong |= is_broken
     values = [name for name in entry.value if name in table.names]
     other_names = [name for name in table.names if name != column and name not in values]
     rows = from_numpy(first_rows, pa.int64())
@@ -176,13 +184,38 @@ def add_parts(entry: Entry, table: CellTable, labels: Sequence[str], skipped: li
         name: decode_texts(texts).take(rows) for name, texts in table.read(other_names).items()
     }
     for name in values:
-        sums = np.where(is_short, np.nan, _sum_cells(entry, table, name, places, skipped))
-        columns[name] = from_numpy(sums, pa.float64())
+        sums_of_cells = np.where(is_wrong, np.nan, _sum_cells(entry, table, name, places, skipped))
+        columns[name] = from_numpy(sums_of_cells, pa.float64())
     summed = build_table(columns, lambda row: table.place(int(first_rows[row])), table.inherited_columns, table.skipped)
     return replace(summed, hint=table.hint)
 
 
-def _group(columns: Sequence[CellColumn], row_count: int) -> np.ndarray:
+def _find_broken_sums(
+    entry: Entry, table: CellTable, declared: Sequence[str], names: Sequence[str], column: str, places: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns which sums (places,) are not those of all their parts, by the reason; each row of `table` belongs to one
+    of `places` (rows,), and its `names` are the labels apart from `column`."""
+    cells = table.read([*names, column])
+    _, part_rows = np.unique(places * (table.rows + 1) + _group([cells[column]], table.rows), return_index=True)
+    sum_count = int(places.max()) + 1
+    part_counts = np.bincount(places[part_rows], minlength=sum_count)
+    is_double = np.bincount(places, minlength=sum_count) > part_counts
+    if declared:
+        codes, texts = factorize(cells[column])
+        spellings = {part.casefold() for part in declared}
+        is_declared = np.array([(text or "").strip().casefold() in spellings for text in texts], bool)[codes[part_rows]]
+        declared_counts = np.bincount(places[part_rows[is_declared]], minlength=sum_count)
+        is_short, is_other = declared_counts < len(spellings), declared_counts < part_counts
+    else:
+        series = _group([cells[name] for name in names if name not in (*entry.time, entry.timezone_from)], table.rows)
+        _, kinds = np.unique(series * (table.rows + 1) + _group([cells[column]], table.rows), return_index=True)
+        expected = np.bincount(series[kinds], minlength=int(series.max()) + 1)
+        _, first_rows = np.unique(places, return_index=True)
+        is_short, is_other = part_counts < expected[series[first_rows]], np.zeros(sum_count, bool)
+    return {DOUBLE_PARTS: is_double, FEWER_PARTS: is_short & ~is_double, OTHER_PARTS: is_other & ~is_double & ~is_short}
+
+
+def _group(columns: Iterable[CellColumn], row_count: int) -> np.ndarray:
     """Returns the number of the group (rows,), from 0, of the records with equal cells in `columns`."""
     groups = np.zeros(row_count, np.int64)
     for column in columns:

@@ -42,6 +42,7 @@ from gridtide.sources.tables.series import (
     RowLabels,
     ValueColumn,
     choose_value_columns,
+    choose_whole_sums,
     is_nothing,
     list_columns,
     propose_labels,
@@ -50,7 +51,7 @@ from gridtide.sources.tables.series import (
     refuse_merged_labels,
     refuse_other_style,
 )
-from gridtide.sources.tables.timing import Timing, read_timing
+from gridtide.sources.tables.timing import Timing, read_timing, show_moment
 from gridtide.sources.tables.wide import list_wide_columns, unfold_days, unfold_hours
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def read_observations(
     """
     if not table.rows:
         return iter(())
+    has_versions = entry.has_versions
     entry = choose_columns(entry, table.names)
     entry, table = _set_day(entry, table, context.day)
     if not entry.time:
@@ -92,9 +94,17 @@ def read_observations(
 
         entry = msgspec.structs.replace(entry, interval_from=RESOLUTION)
     pieces = _TableReader(entry, table, context, skipped).read()
+    if has_versions and not entry.has_versions:  # its column need not be there: all are of one version
+        pieces = (_append_ranks(piece, np.zeros(piece.num_rows, np.int64)) for piece in pieces)
     if entry.components is None or entry.variable is None:
         return pieces
     return (balance_records(piece, entry.components, skipped) for piece in pieces)
+
+
+def _append_ranks(observations: pa.Table, ranks: np.ndarray) -> pa.Table:
+    from gridtide.observations.table import RANK
+
+    return observations.append_column(RANK, pa.array(ranks, pa.int64()))
 
 
 DAY_COLUMN = "day of the answer"
@@ -195,10 +205,15 @@ def _check_time(entry: Entry, table: CellTable) -> None:
 def label_columns(entry: Entry) -> list[str]:
     """Returns the columns that `entry` names beside its value columns: those for times, locations and other labels."""
     named_columns = [entry.published, entry.timezone_from, entry.interval_from, entry.ambiguous]
+    named_columns.append(entry.conflict if entry.has_versions else None)
     labels = [*list_columns(entry.location), *list_columns(entry.variable), *entry.where]
     named_columns += [*labels]
     names = [*entry.time, *(name for name in named_columns if name)]
     return list(dict.fromkeys(split_alternatives(names)))
+
+
+CROSSING = "intervals of several lengths at one time, of which none is stored"
+"""Why a record of a product is not stored whose interval another one of its series overlaps."""
 
 
 class _TableReader:
@@ -217,6 +232,7 @@ class _TableReader:
         names = read_variables(self.entry, self.table, unlabelled)
         refuse_merged_labels(self.entry, locations_by_row, names)
         published = self._read_published()
+        ranks = self._read_ranks()
         series = _combine_codes(
             [locations_by_row.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
         )
@@ -231,10 +247,11 @@ class _TableReader:
         columns = [value.column for value in self.values]
         ignored = [name for name in self.table.names if is_ignored(self.entry, name)]
         dropped: dict[str, np.ndarray] = {}
-        if not repeats.has_regular_keys(series, timing, is_live):
-            dropped = self._settle_repeats(series, timing, is_live, columns)
+        versions = series if ranks is None else _combine_codes([series, ranks])
+        if not repeats.has_regular_keys(versions, timing, is_live):
+            dropped = self._settle_repeats(versions, timing, is_live, columns)
         repeats.refuse_merged_series(self.entry, self.table, series, is_live, [*self._naming, *columns, *ignored])
-        return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, dropped))
+        return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, ranks, dropped))
 
     def _settle_repeats(
         self, series: np.ndarray, timing: Timing, is_live: np.ndarray, columns: Sequence[str]
@@ -247,8 +264,23 @@ class _TableReader:
             repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
+        if self.entry.product is not None:
+            self._leave_out_crossing(series, timing, is_live)
         repeats.refuse_overlaps(self.entry, self.table, series, [*self._named, *columns], timing, is_live)
         return dropped
+
+    def _leave_out_crossing(self, series: np.ndarray, timing: Timing, is_live: np.ndarray) -> None:
+        """Takes the records of a product out of `is_live` (rows,) that have intervals of several lengths at one time,
+        and counts their cells: nothing says which of them counts. None if all of them do."""
+        crossing = repeats.find_crossing(series, timing, is_live)
+        if not len(crossing) or len(crossing) == np.count_nonzero(is_live):
+            return
+        example = f"{self.table.place(int(crossing[0]))}, at {show_moment(int(timing.starts[crossing[0]]))}"
+        if RESOLUTION in self.table.names:
+            texts = factorize(self.table.read([RESOLUTION])[RESOLUTION])[1]
+            example += f'; choose with "where": {{"{RESOLUTION}": ["{texts[0]}"]}}'
+        self.skipped.append(Skipped(CROSSING, len(crossing) * len(self.values), example))
+        is_live[crossing] = False
 
     @cached_property
     def _used(self) -> list[str]:
@@ -271,7 +303,8 @@ class _TableReader:
     @cached_property
     def values(self) -> list[ValueColumn]:
         """The value columns."""
-        return choose_value_columns(self.entry, self.table, self._used, self.skipped)
+        chosen = choose_value_columns(self.entry, self.table, self._used, self.skipped)
+        return choose_whole_sums(self.entry, chosen, self.table.rows, self.skipped)
 
     def _find_unlabelled(self) -> np.ndarray:
         """Returns which records (rows,) are empty in all time columns."""
@@ -316,7 +349,7 @@ class _TableReader:
         in_header = any(value.location is not None for value in self.values)  # which are selected by columns
         names = None if in_header else places.names
         unselected = list(find_unselected(self.entry, self.table, places.codes, names))
-        is_none_selected = self.entry.product is None and any(rows.all() for _, rows in unselected)
+        is_none_selected = any(rows.all() for _, rows in unselected)
         if self.entry.past:
             is_open = timing.ends > microseconds(self.context.retrieved_at)
             unselected.append(("records of intervals that are not over yet", is_open))
@@ -352,8 +385,25 @@ class _TableReader:
             return None
         if name == START:
             return np.full(self.table.rows, self._repeat_request_time())
+        return self._read_moments("published", name)
+
+    def _read_ranks(self) -> np.ndarray | None:
+        """Returns the version of each record, (rows,), of which the largest counts; None if there are no versions."""
+        name = self.entry.conflict
+        if name is None or not self.entry.has_versions:
+            return None
+        if name in self.table.names:
+            numbers = read_numbers(self.table.read([name])[name], self.entry.numbers)
+            if not numbers.unread.any():
+                ranks = np.where(np.isnan(numbers.values), NOT_PUBLISHED, np.round(numbers.values * 1e6))
+                return ranks.astype(np.int64)
+        return self._read_moments("conflict", name)
+
+    def _read_moments(self, key: str, name: str) -> np.ndarray:
+        """Returns the times (rows,) in the column, or the header, `name` that `key` gives, in microseconds since
+        1970."""
         if name not in self.table.names:
-            return np.full(self.table.rows, self._read_header_time(name))
+            return np.full(self.table.rows, self._read_header_time(key, name))
         column = self.table.read([name])[name]
         zone = ZoneInfo(self.entry.times_in or self.entry.timezone)
         if pa.types.is_timestamp(column.type):
@@ -367,8 +417,8 @@ class _TableReader:
                 where = self.table.place(int(np.flatnonzero(codes == code)[0]))
                 raise FormatError(
                     self.entry.name,
-                    f"published: {name} holds {text!r:.80}, which is not a valid time, in {where}",
-                    'Correct "published"',
+                    f"{key}: {name} holds {text!r:.80}, which is not a valid time, in {where}",
+                    f'Correct "{key}"',
                 ) from error
         return np.take(np.array(moments, np.int64), codes)
 
@@ -395,7 +445,7 @@ class _TableReader:
             return NOT_PUBLISHED
         return microseconds(local_day(self.context.day, ZoneInfo(self.entry.timezone)).end)
 
-    def _read_header_time(self, name: str) -> int:
+    def _read_header_time(self, key: str, name: str) -> int:
         text = self.context.headers.get(name.lower(), "")
         if not text and name.lower() == "last-modified":  # not every server sends it with every answer
             return self._end_of_day()
@@ -403,8 +453,8 @@ class _TableReader:
             moment = parsedate_to_datetime(text)
         except ValueError as error:
             columns = ", ".join(self.table.names)
-            happened = f"published: there is no column {name} and no such header; the columns are: {columns}"
-            raise FormatError(self.entry.name, happened, 'Correct "published", or leave it out') from error
+            happened = f"{key}: there is no column {name} and no such header; the columns are: {columns}"
+            raise FormatError(self.entry.name, happened, f'Correct "{key}", or leave it out') from error
         return microseconds(moment.replace(tzinfo=moment.tzinfo or UTC))
 
     def _build_table(self, rows: _Rows) -> Iterator[pa.Table]:
@@ -425,7 +475,7 @@ class _TableReader:
     @cached_property
     def _distinct_values(self) -> list[ValueColumn]:
         """The value columns, of those that are added up the first."""
-        if self.entry.summed is not True:
+        if not self.entry.sums_columns:
             return self.values
         firsts: dict[tuple[str | None, str], ValueColumn] = {}
         for value in self.values:
@@ -493,7 +543,7 @@ class _TableReader:
             broadcast = np.broadcast_to(column[:, None], shape).ravel()
             return broadcast if places is None else broadcast[places]
 
-        return from_columns(
+        observations = from_columns(
             self.entry.source,
             self.context.retrieved_at,
             interval_start=spread(rows.timing.starts[span]),
@@ -502,6 +552,7 @@ class _TableReader:
             published_at=None if rows.published is None else _build_times(spread(rows.published[span])),
             **labels.columns(span, places),
         )
+        return observations if rows.ranks is None else _append_ranks(observations, spread(rows.ranks[span]))
 
     def _read_numbers(self, piece: CellColumns, span: slice, rows: _Rows) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the numbers of the records in `span`, (records, values), and which of them are stored; None means
@@ -565,6 +616,7 @@ class _Rows:
     locations: RowLabels
     variables: RowLabels | None
     published: np.ndarray | None
+    ranks: np.ndarray | None
     dropped: dict[str, np.ndarray]
 
 

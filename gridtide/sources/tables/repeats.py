@@ -15,6 +15,7 @@ from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorize
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import NO_VALUE, read_numbers
+from gridtide.sources.formats.xml_rows import RESOLUTION
 from gridtide.sources.tables.series import list_columns
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
@@ -65,6 +66,21 @@ def has_regular_keys(series: np.ndarray, timing: Timing, live: np.ndarray) -> bo
     return int(np.bincount(series * (int(numbers.max()) + 1) + numbers).max()) == 1
 
 
+def find_crossing(series: np.ndarray, timing: Timing, live: np.ndarray) -> np.ndarray:
+    """Returns the `live` rows (rows,) whose interval another interval of their series, (rows,), overlaps; equal
+    intervals do not."""
+    rows = np.flatnonzero(live)
+    keys = np.stack([series[rows], timing.starts[rows], timing.ends[rows]])
+    (codes, starts, ends), intervals = np.unique(keys, axis=1, return_inverse=True)
+    is_crossing = np.zeros(len(codes), bool)
+    for code in np.unique(codes):
+        (places,) = np.nonzero(codes == code)
+        latest_ends = np.maximum.accumulate(ends[places])
+        is_crossing[places[1:]] |= starts[places][1:] < latest_ends[:-1]
+        is_crossing[places[:-1]] |= starts[places][1:] < ends[places][:-1]
+    return rows[is_crossing[intervals.ravel()]]
+
+
 def refuse_overlaps(
     entry: Entry, table: CellTable, series: np.ndarray, used: Sequence[str], timing: Timing, live: np.ndarray
 ) -> None:
@@ -95,6 +111,8 @@ def _find_differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used
         codes, texts = factorize(table.read([name])[name])
         pair = [texts[code] for code in codes[rows].tolist()]
         if pair[0] != pair[1] and all(pair) and (len(texts) * 2 <= len(codes) or len(codes) <= 4):
+            if entry.layout == "positions" and name == RESOLUTION:
+                return f'Choose one with "where": {{"{name}": ["{pair[0]}"]}}'
             naming = _propose_label(entry, table, name)
             return f"If {name} tells series apart, as {pair[0]!r:.60} and {pair[1]!r:.60} do, add {naming}"
     return ""

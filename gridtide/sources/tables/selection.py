@@ -3,6 +3,7 @@ columns that it does not use, whose cells are counted so that none is lost in si
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,10 @@ def choose_columns(entry: Entry, names: Sequence[str]) -> Entry:
 
     changed: dict[str, Any] = {key: choose_each(getattr(entry, key)) for key in (*_COLUMN_KEYS, "location", "variable")}
     changed |= {"time": choose_each(entry.time), "negated": choose_each(entry.negated)}
-    changed["summed"] = choose(entry.summed) if isinstance(entry.summed, str) else entry.summed
+    changed["conflict"] = choose_each(entry.conflict) or None if entry.has_versions else entry.conflict
+    if entry.summed and entry.summed.column:
+        column = choose(entry.summed.column)
+        changed["summed"] = msgspec.structs.replace(entry.summed, column=column) if column else None
     changed["value"] = {choose(column): series for column, series in entry.value.items() if choose(column)}
     if entry.value and not changed["value"] and entry.melt is None:
         raise FormatError(entry.name, f"none of {', '.join(entry.value)} is a column; there are: {', '.join(names)}")
@@ -70,7 +74,8 @@ def find_unselected(
             happened = f"where: no record has a column {column}; the columns are: {', '.join(table.names)}"
             raise FormatError(entry.name, happened, 'Correct "where"')
         if column in table.names:
-            yield f"records with another {column} than {' or '.join(texts)}", ~_hold(table, column, texts)
+            names = " or ".join(text or "nothing" for text in texts)
+            yield f"records with another {column} than {names}", ~_hold(table, column, texts)
     if entry.locations and location_names is not None:
         is_selected = np.array([name in entry.locations for name in location_names], bool)
         if len(location_names) and not is_selected.any():
@@ -106,7 +111,7 @@ def rename_location(entry: Entry, text: str) -> str:
 
 def rename(names: Mapping[str, str], text: str, spell: Callable[[str], str]) -> str:
     """Returns the name of `text` by `names`, or else as `spell` spells it. `*` in a text stands for any characters, and
-    in its name for these as they are spelled.
+    in its name for those of the first `*` as they are spelled.
 
     >>> rename({"Gas": "natural_gas", "* MW": "generation_*"}, "Wind MW", str.lower)
     'generation_wind'
@@ -114,10 +119,16 @@ def rename(names: Mapping[str, str], text: str, spell: Callable[[str], str]) -> 
     if text in names:
         return names[text]
     for pattern, name in names.items():
-        before, star, behind = pattern.partition("*")
-        if star and len(text) >= len(pattern) - 1 and text.startswith(before) and text.endswith(behind):
-            return name.replace("*", spell(text[len(before) : len(text) - len(behind)]))
+        match = _compile_pattern(pattern).fullmatch(text) if "*" in pattern else None
+        if match:
+            return name.replace("*", spell(match[1]))
     return spell(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Returns `pattern`, in which `*` stands for any characters, as a regular expression with a group for each."""
+    return re.compile("(.*?)".join(map(re.escape, pattern.split("*"))), re.DOTALL)
 
 
 NO_SERIES = re.compile(

@@ -39,6 +39,10 @@ NO_NUMBERS = "column {} is not a column of numbers"
 """Why the cells of a column of texts are not stored."""
 
 
+FEWER_COLUMNS = "columns of sums that lack a column"
+"""Why the cells of a column that is added up are not stored."""
+
+
 @dataclass(frozen=True)
 class ValueColumn:
     """A value column: its name in the table, its variable, its unit and, if the header names it, its location."""
@@ -81,6 +85,30 @@ def choose_value_columns(
     return _select_locations(entry, columns, table.rows, skipped)
 
 
+def choose_whole_sums(entry: Entry, columns: list[ValueColumn], rows: int, skipped: list[Skipped]) -> list[ValueColumn]:
+    """Returns `columns` without those of sums that lack a column of one of the patterns that `summed` names, although
+    they have one of another; the cells of these are added to `skipped`. Raises `FormatError` if no column remains."""
+    sums = entry.summed
+    if sums is None or sums.column is not None or not sums.parts:
+        return columns
+    names: dict[tuple[str | None, str], list[str]] = {}
+    for value in columns:
+        names.setdefault((value.location, value.variable), []).append(value.column)
+    broken: dict[tuple[str | None, str], str] = {}
+    for series, parts in names.items():
+        patterns = {pattern for name in parts for pattern in sums.parts if fnmatch.fnmatchcase(name.strip(), pattern)}
+        is_plain = len(parts) > len(patterns)  # one of them is whole by itself, such as Natural Gas beside Gas Self
+        lacking = [pattern for pattern in sums.parts if pattern not in patterns]
+        if patterns and lacking and not is_plain:
+            broken[series] = f"{series[1]}: {', '.join(parts)} without {', '.join(lacking)}"
+    if broken:
+        count = rows * sum(len(names[series]) for series in broken)
+        skipped.append(Skipped(FEWER_COLUMNS, count, next(iter(broken.values()))))
+    if len(broken) == len(names):
+        raise FormatError(entry.name, f"{FEWER_COLUMNS}: {next(iter(broken.values()))}", 'Correct "summed"')
+    return [value for value in columns if (value.location, value.variable) not in broken]
+
+
 def _select_locations(entry: Entry, columns: list[ValueColumn], rows: int, skipped: list[Skipped]) -> list[ValueColumn]:
     """Returns the value columns of the locations that the entry names, if the header names locations."""
     selected = [value for value in columns if value.location is None or value.location in entry.locations]
@@ -112,7 +140,7 @@ def _strip_path(column: str, patterns: Sequence[str]) -> str:
 
 def _refuse_collisions(entry: Entry, columns: Sequence[ValueColumn]) -> None:
     """Raises if two columns become one series, unless they are added up; the fix names them all."""
-    if entry.summed is True:
+    if entry.sums_columns:
         return
     series = [(value.location, value.variable) for value in columns]
     repeated = next((name for name in series if series.count(name) > 1), None)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gridtide.errors import ConfigurationError, FormatError
+from gridtide.sources.contract import Page
 from tests.support.presets import entry_of, read_product, recording, requests_of, stored_of, used_skipped
 
 FRANCE = {"locations": ["FR"]}
@@ -140,6 +141,81 @@ def test_generation_and_consumption_of_a_type_are_two_variables() -> None:
             "generation_wind_onshore": 7,
         } | consumed
         assert stored_of(page) == {("2026-01-09T23:00Z", "FR", name): value for name, value in expected.items()}
+
+
+PRICE_ZONE = "<in_Domain.mRID>10YFR-RTE------C</in_Domain.mRID><currency_Unit.name>{currency}</currency_Unit.name>"
+SEQUENCE = "<{tag}>{number}</{tag}>"
+AUCTION = "classificationSequence_AttributeInstanceComponent.position"
+
+
+def write_prices(
+    number: str, start: str, end: str, values: dict[int, float], *, step: str = "PT60M", currency: str = "EUR"
+) -> str:
+    """A series of prices of France in the auction `number`, which may be empty."""
+    labels = PRICE_ZONE.format(currency=currency) + (SEQUENCE.format(tag=AUCTION, number=number) if number else "")
+    return write_series(labels, start, end, step, values, tag="price.amount", curve="A03")
+
+
+def read_prices(*series: str) -> Page:
+    """The page of a document with these series of prices."""
+    document = f"<Publication_MarketDocument>{''.join(series)}</Publication_MarketDocument>"
+    return read_product("entsoe", "price_day_ahead", document, **FRANCE)
+
+
+def test_prices_of_the_first_auction_are_those_that_have_no_number_too() -> None:
+    """Series without a number stand beside numbered ones; those of a second auction are counted."""
+    page = read_prices(
+        write_prices("", "2026-01-09T23:00Z", "2026-01-10T00:00Z", {1: 10}),
+        write_prices("1", "2026-01-10T00:00Z", "2026-01-10T01:00Z", {1: -20}),
+        write_prices("2", "2026-01-10T00:00Z", "2026-01-10T01:00Z", {1: 99}),
+    )
+    assert [row["value"] for row in page.observations.to_pylist()] == [10, -20]
+    assert [item.count for item in used_skipped(page)] == [1]
+
+
+def test_prices_in_another_currency_alone_are_told() -> None:
+    """A zone that only has prices in pounds stores none, and the run warns of it."""
+    page = read_prices(write_prices("", "2026-01-09T23:00Z", "2026-01-10T00:00Z", {1: 10}, currency="GBP"))
+    assert page.observations.num_rows == 0
+    assert [(item.count, item.expected) for item in used_skipped(page)] == [(1, False)]
+
+
+def test_hours_with_prices_of_two_lengths_are_none_and_others_are_stored() -> None:
+    """What an hour and its quarters say about one time is not stored, but counted with the way to choose."""
+    hours = write_prices("", "2026-01-09T22:00Z", "2026-01-10T00:00Z", {1: 10, 2: 20})
+    quarters = write_prices("", "2026-01-09T23:00Z", "2026-01-10T00:00Z", {1: 19, 2: 20, 3: 21, 4: 22}, step="PT15M")
+    for series in ([hours, quarters], [quarters, hours]):
+        page = read_prices(*series)
+        assert stored_of(page) == {("2026-01-09T22:00Z", "FR", "price_day_ahead"): 10}
+        (counted,) = used_skipped(page)
+        assert (counted.count, counted.expected) == (5, False)
+        assert '"where": {"resolution": ["PT' in counted.example
+    document = f"<Publication_MarketDocument>{hours}{quarters}</Publication_MarketDocument>"
+    for length, values in (("PT60M", [10, 20]), ("PT15M", [19, 20, 21, 22])):
+        keys = {**FRANCE, "where": {"resolution": [length]}}
+        page = read_product("entsoe", "price_day_ahead", document, **keys)
+        assert [row["value"] for row in page.observations.to_pylist()] == values
+
+
+def test_every_type_has_a_name_on_both_sides() -> None:
+    """All codes of the list, and one that is newer, are generation or consumption, in forecasts with their ending."""
+    codes = [f"B{number:02}" for number in range(1, 27)]
+    zone = "<{side}BiddingZone_Domain.mRID>10YFR-RTE------C</{side}BiddingZone_Domain.mRID>"
+    labels = zone + "<MktPSRType><psrType>{code}</psrType></MktPSRType>"
+    series = "".join(
+        write_series(
+            labels.format(side=side, code=code), "2026-01-09T23:00Z", "2026-01-10T00:00Z", "PT60M", {1: number}
+        )
+        for side in ("in", "out")
+        for number, code in enumerate(codes)
+    )
+    for product, end in (("generation", ""), ("wind_solar_forecast", "_forecast_day_ahead")):
+        page = read_product("entsoe", product, f"<GL_MarketDocument>{series}</GL_MarketDocument>", **FRANCE)
+        names = {variable: value for (_, _, variable), value in stored_of(page).items()}
+        assert len(names) == 52
+        for side in ("generation", "consumption"):
+            for code, name in (("B05", "coal"), ("B13", "marine"), ("B24", "transformer"), ("B26", "b26")):
+                assert names[f"{side}_{name}{end}"] == codes.index(code)
 
 
 def test_no_data_under_200_is_an_answer_without_rows() -> None:

@@ -6,10 +6,12 @@ import io
 import json
 import zipfile
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
 
+from gridtide.collect.checks import settle_page
 from gridtide.entries.auth import list_secret_names
 from gridtide.errors import IncompleteError
 from gridtide.periods import Period
@@ -265,12 +267,32 @@ def test_recordings_are_read_whole() -> None:
 
 
 def test_what_was_generated_is_repeated_by_each_posting_and_lands_once() -> None:
-    """Several postings hold the same hour; the value of the last one is stored, and the others are counted."""
-    names = ["postedDatetime", "deliveryDate", "hourEnding", "genSystemWide", "DSTFlag"]
+    """Several postings hold the same hour; the value of the latest one counts, whatever the order of the rows, and a
+    posting without a value does not undo an earlier one."""
+    names = ["postedDatetime", "deliveryDate", "hourEnding", "genSystemWide", "STWPFSystemWide", "DSTFlag"]
     rows = [
-        [f"2026-01-11T{posted:02}:55:01", "2026-01-10", hour, 100.0 * hour + (posted == 3), False]
+        [f"2026-01-11T{posted:02}:55:01", "2026-01-10", hour, 100.0 * hour + (posted == 3), posted, False]
         for posted in (1, 2, 3)
         for hour in (1, 2)
     ]
-    page = page_of(read_product("ercot", "wind", answer(names, rows)), "generation_wind")
-    assert [(f"{row['interval_start']:%dT%H}", row["value"]) for row in page] == [("10T06", 101.0), ("10T07", 201.0)]
+    rows.append(["2026-01-11T04:55:01", "2026-01-10", 1, None, 4, False])
+    for order in permutations(rows):
+        page = read_product("ercot", "wind", answer(names, [list(row) for row in order]))
+        stored = page_of(page, "generation_wind")
+        assert [(f"{row['interval_start']:%dT%H}", row["value"]) for row in stored] == [("10T06", 101), ("10T07", 201)]
+        assert {item.reason: item.count for item in used_skipped(page)} == {
+            "empty cells of genSystemWide, not measured yet": 1,
+            "earlier versions of a value, of which the latest is stored": 4,
+        }
+
+
+def test_two_values_of_one_posting_are_none() -> None:
+    """Rows of one hour in one posting contradict each other, although an earlier posting has a value."""
+    names = ["postedDatetime", "deliveryDate", "hourEnding", "genSystemWide", "DSTFlag"]
+    rows = [[f"2026-01-11T0{posted}:55:01", "2026-01-10", 1, load, False] for posted, load in ((1, 5), (2, 6), (2, 7))]
+    entry = entry_of("ercot", "wind")
+    request = Request(entry.url)
+    page = get_source("ercot").parse_response(entry, request, Response(answer(names, rows).encode(), RETRIEVED))
+    settled = settle_page(page, entry, request, None)
+    assert settled.page.observations.num_rows == 0
+    assert [item.count for item in settled.skipped] == [1, 2]

@@ -106,24 +106,36 @@ def test_a_forecast_has_the_name_of_its_zone_everywhere_and_a_time_of_publicatio
     assert {row["published_at"] for row in rows} == {day.end}
 
 
+ZONES = ["CAPITL", "CENTRL", "DUNWOD", "GENESE", "HUD VL", "LONGIL", "MHK VL", "MILLWD", "N.Y.C.", "NORTH", "WEST"]
+
+
+def write_zones(hour: str, clock: str, zones: list[str], load: float = 100.25) -> str:
+    """The rows of an hour of the autumn day with `load` in each of `zones`."""
+    return "".join(f"11/01/2026 {hour},{clock},{name},1,{load}\n" for name in zones)
+
+
 def test_the_load_of_the_system_is_the_sum_of_all_zones() -> None:
-    """Each pass of the repeated hour has its own sum; an hour without one of the zones has none, and is counted."""
-    zones = {"CAPITL": 1000.5, "N.Y.C.": 5000.25, "WEST": 1500}
-    hours = [("00:00:00", "EDT"), ("01:00:00", "EDT"), ("01:00:00", "EST"), ("02:00:00", "EST")]
-    rows = [
-        f"11/01/2026 {hour},{clock},{name},1,{load + number}\n"
-        for number, (hour, clock) in enumerate(hours)
-        for name, load in zones.items()
-    ]
-    body = "Time Stamp,Time Zone,Name,PTID,Integrated Load\n" + "".join(rows[:-1])
-    page = read_product("nyiso", "load_system", body)
-    assert stored_of(page) == {
-        ("2026-11-01T04:00Z", "NYISO", "load"): 7500.75,
-        ("2026-11-01T05:00Z", "NYISO", "load"): 7503.75,
-        ("2026-11-01T06:00Z", "NYISO", "load"): 7506.75,
+    """Each pass of the repeated hour has its own sum; hours that lack a zone, have one twice or a twelfth one have
+    none, and are counted, although no other hour of the file has all zones either."""
+    body = "Time Stamp,Time Zone,Name,PTID,Integrated Load\n"
+    whole = body + write_zones("01:00:00", "EDT", ZONES) + write_zones("01:00:00", "EST", ZONES, 90)
+    assert stored_of(read_product("nyiso", "load_system", whole)) == {
+        ("2026-11-01T05:00Z", "NYISO", "load"): 1102.75,
+        ("2026-11-01T06:00Z", "NYISO", "load"): 990,
     }
-    counted = [(item.reason, item.count) for item in page.skipped if not item.expected]
-    assert counted == [("sums that lack a part of their series", 1)]
+    for zones, reason in (
+        (ZONES[1:], "sums that lack a part of their series"),
+        ([*ZONES, "WEST"], "sums of which a part stands twice"),
+        ([*ZONES[1:], "WEST"], "sums of which a part stands twice"),
+        ([*ZONES, "SOUTH"], "sums with a part that the entry does not name"),
+    ):
+        broken = write_zones("02:00:00", "EST", zones) + write_zones("03:00:00", "EST", zones)
+        page = read_product("nyiso", "load_system", body + broken)
+        assert stored_of(page) == {}
+        assert [(item.reason, item.count) for item in page.skipped if not item.expected] == [(reason, 2)]
+        assert stored_of(read_product("nyiso", "load_system", whole + broken)) == stored_of(
+            read_product("nyiso", "load_system", whole)
+        )
 
 
 def test_older_days_come_from_the_archive_of_their_month() -> None:

@@ -104,8 +104,24 @@ def test_superseded_versions_are_counted_and_not_stored() -> None:
         page = read_product("pjm", "lmp_day_ahead", envelope(items), **HUB)
         assert [row["value"] for row in page_of(page, "lmp_day_ahead")] == [25.0]
         assert [(item.reason, item.count) for item in used_skipped(page)] == [
-            ("records with another row_is_current than true or 1", 4)
+            ("records with another row_is_current than true or 1 or nothing", 4)
         ]
+
+
+def test_the_latest_version_of_an_archived_row_counts() -> None:
+    """Archived rows do not say whether they are current: of an hour with two versions the second is stored, whatever
+    the order, with all of its components, and the rows are as many as declared."""
+    hours = [price(f"2023-11-05T{hour:02}:00:00", 20.0 + hour) for hour in (4, 5, 6)]
+    rows = [*hours, price("2023-11-05T05:00:00", 90.0, version=2)]
+    for row in rows:
+        del row["row_is_current"]
+    for items in itertools.permutations(rows):
+        page = read_product("pjm", "lmp_day_ahead", envelope(list(items)), **HUB)
+        assert [row["value"] for row in page_of(page, "lmp_day_ahead")] == [24, 90, 26]
+        assert [row["value"] for row in page_of(page, "lmp_day_ahead_energy")] == [21, 87, 23]
+        assert page.total == page.record_count == 4
+        counted = [(item.reason, item.count) for item in used_skipped(page)]
+        assert counted == [("earlier versions of a value, of which the latest is stored", 4)]
 
 
 def test_utc_tells_the_repeated_hour() -> None:

@@ -8,11 +8,8 @@ import pytest
 
 from gridtide.errors import UpstreamError
 from gridtide.periods import Period
-from gridtide.sources.contract import Request, Response
-from gridtide.sources.registry import get_source
 from gridtide.sources.tables.components import INCONSISTENT
 from tests.support.presets import (
-    RETRIEVED,
     entry_of,
     page_of,
     read_product,
@@ -92,6 +89,9 @@ def test_fuels_in_two_parts_are_added_up() -> None:
         ("2026-01-10T00:00Z", "SPP", "generation_petroleum"): 1,
     }
     assert stored_of(read_product("spp", "generation", divided)) == expected
+    lacking = divided.replace("Coal Self", "Coal Other").replace("Gas Self", "Gas Market Self")
+    page = read_product("spp", "generation", lacking)
+    assert "generation_coal" not in {variable for _, _, variable in stored_of(page)}
     assert stored_of(read_product("spp", "generation", together)) == expected
 
 
@@ -121,7 +121,8 @@ def test_both_layouts_of_the_hourly_load_are_read() -> None:
 
 
 def test_conforming_and_other_load_of_a_zone_are_added_up() -> None:
-    """Seven zones have a record of each kind, as one number in older files; a part without a number is no sum."""
+    """Seven zones have a record of each kind, as one number in older files; a part without a number is no sum, nor is
+    one that stands twice."""
     header = "Market Hour,Balancing Area Name,Control Zone Name,Forecast Area Type,Load MW\n"
     rows = ["KCPL,CF,3000.5", "KCPL,NC,100.25", "SPS,CF,5000", "LES,CF,500", "LES,NC,"]
     page = read_product("spp", "load", header + "".join(f"4/1/2026 6:00,SPP,{row}\n" for row in rows))
@@ -131,9 +132,9 @@ def test_conforming_and_other_load_of_a_zone_are_added_up() -> None:
         ("2026-04-01T05:00Z", "LES", "load"): None,
     }
     twice = header + "".join(f"4/1/2026 6:00,SPP,KCPL,CF,{load}\n" for load in (3000, 3000))
-    entry = entry_of("spp", "load")
-    page = get_source("spp").parse_response(entry, Request(entry.url), Response(twice.encode(), RETRIEVED))
-    assert [row["value"] for row in page.observations.to_pylist()] == [3000, 3000]
+    page = read_product("spp", "load", twice)
+    assert [row["value"] for row in page.observations.to_pylist()] == [None]
+    assert [(item.reason, item.count) for item in used_skipped(page)] == [("sums of which a part stands twice", 1)]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Config, Entry
 from gridtide.http.client import Http
 from gridtide.observations.identity import resolve_repeats
-from gridtide.observations.table import concat
+from gridtide.observations.table import concat, split_ranks
 from gridtide.periods import Period
 from gridtide.sandbox import redirect
 from gridtide.sandbox.server import Sandbox
@@ -78,7 +78,7 @@ async def collect_pages(entry: Entry, period: Period | None, **options) -> list[
 
 async def collect_observations(entry: Entry, period: Period | None, **options) -> pa.Table:
     """The observations of `collect_pages`, without those that a later page repeats."""
-    tables = [page.observations for page in await collect_pages(entry, period, **options)]
+    tables = [split_ranks(page.observations)[0] for page in await collect_pages(entry, period, **options)]
     return concat([table.take(resolve_repeats(table, "refuse").rows) for table in tables])
 
 

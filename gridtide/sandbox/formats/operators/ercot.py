@@ -221,14 +221,24 @@ def _answer_report(question: Question) -> WireAnswer:
     return write_json(_write_page(question, path, report, rows, filters, page, size))
 
 
+def _find_days(question: Question, report: PublicReport, filters: Mapping[str, str]) -> tuple[date, date]:
+    """Returns the first and the last day of the rows that `filters` may let through: those of the days, or those that
+    reports of the postings hold, or else yesterday to a week ahead."""
+    today = question.now.astimezone(TEXAS_CLOCK).date()
+    first, last = today - timedelta(days=1), today + timedelta(days=8)
+    posted = [filters.get(f"postedDatetime{end}") for end in ("From", "To")]
+    if posted[0]:
+        first = datetime.fromisoformat(posted[0]).date() - timedelta(days=DAYS_OF_OUTPUT)
+    if posted[1]:
+        last = datetime.fromisoformat(posted[1]).date() + timedelta(days=DAYS_FORESEEN)
+    first = date.fromisoformat(filters.get(f"{report.day}From", str(first)))
+    last = date.fromisoformat(filters.get(f"{report.day}To", str(last)))
+    return max(first, today - DAYS_ANSWERED), min(last, today + DAYS_ANSWERED)
+
+
 def _filter_rows(question: Question, report: PublicReport, filters: Mapping[str, str]) -> list[DataRow]:
     """Returns the rows that all filters let through, newest day first."""
-    today = question.now.astimezone(TEXAS_CLOCK).date()
-    earliest = today - DAYS_ANSWERED
-    first = max(date.fromisoformat(filters.get(f"{report.day}From", str(today - timedelta(days=1)))), earliest)
-    last = min(
-        date.fromisoformat(filters.get(f"{report.day}To", str(today + timedelta(days=8)))), today + DAYS_ANSWERED
-    )
+    first, last = _find_days(question, report, filters)
     names = [field.name for field in report.fields]
     rows: list[DataRow] = []
     for number in range((last - first).days, -1, -1):
@@ -320,11 +330,15 @@ def _is_over(starts: Times, step: timedelta, now: datetime) -> Values:
     return over
 
 
+BEFORE = timedelta(minutes=5)
+"""How long before midnight and noon reports are posted: within the last hour of a day, as many are every hour."""
+
+
 def find_postings(day: date, now: datetime, days_after: int = 0) -> list[datetime]:
-    """Returns when values of `day` were posted: at midnight and at noon of Chicago, from seven days before its midnight
-    to so many days after it."""
+    """Returns when values of `day` were posted: five minutes before midnight and noon of Chicago, from seven days
+    before its midnight to so many days after it."""
     midnight = datetime(day.year, day.month, day.day)
-    local_times = [midnight + timedelta(hours=12 * number) for number in range(-14, 2 * days_after + 1)]
+    local_times = [midnight + timedelta(hours=12 * number) - BEFORE for number in range(-14, 2 * days_after + 1)]
     postings = [local_time.replace(tzinfo=TEXAS_CLOCK).astimezone(UTC) for local_time in local_times]
     return [posting for posting in postings if posting <= now]
 
@@ -584,7 +598,7 @@ def _find_posting(report: PublicReport, number: int) -> datetime:
     twelve hours."""
     midnight = datetime(FIRST_ARCHIVED.year, FIRST_ARCHIVED.month, FIRST_ARCHIVED.day)
     if report.is_posted:
-        return midnight + timedelta(hours=12 * number)
+        return midnight + timedelta(hours=12 * number) - BEFORE
     return midnight + timedelta(days=number + 1, hours=3, minutes=16, seconds=10)
 
 

@@ -76,7 +76,7 @@ def find_day(name: str, product: str, season: str) -> tuple[Period, Period]:
         return Period(day.end, day.end + timedelta(days=1)), day
     if (name, product) in (("ercot", "wind"), ("ercot", "solar")):  # a period is one of postings, which look back
         return Period(day.start + timedelta(hours=12), day.end + timedelta(hours=13)), day
-    if (name, product) == ("pjm", "load_forecast"):  # a period is one of evaluations, which look ahead
+    if name in ("pjm", "ercot") and product.startswith("load_forecast"):  # a period is one of issues, which look ahead
         return Period(day.start - timedelta(days=1), day.start), day
     if (name, product, season) == ("spp", "load_system", "autumn"):
         return day, Period(start + timedelta(hours=1), day.end)

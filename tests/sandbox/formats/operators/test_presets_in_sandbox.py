@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gridtide.collect.collection import collect
@@ -12,11 +13,12 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Config, Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
+from gridtide.periods import Period
 from gridtide.sandbox import redirect
 from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.presets.catalogue import list_presets
 from gridtide.sources.registry import get_source
-from tests.support.upstreams.sandbox_server import serving
+from tests.support.upstreams.sandbox_server import NOW, collect_observations, serving
 
 LOCATIONS = {"pjm": ["51288", "51217"], "entsoe": ["FR"]}
 """Of products that are asked for at a location."""
@@ -53,3 +55,20 @@ async def test_every_product_of_a_preset_lands_from_the_sandbox(name: str, tmp_p
             assert collected.rows > 0, product
             reasons = [item.reason for item in collected.skipped if not item.expected]
             assert [reason for reason in reasons if "one key" in reason or "inconsistent" in reason] == [], product
+
+
+async def list_published(entry: Entry, period: Period) -> set[datetime]:
+    """When the rows were published that the sandbox of a week later gives for `period`."""
+    table = await collect_observations(entry, period, now=NOW + timedelta(days=7))
+    return set(table["published_at"].to_pylist())
+
+
+async def test_every_posting_of_a_day_is_requested_on_that_day() -> None:
+    """The sandbox heeds the bounds of postings: those of a day, five minutes before noon and midnight of Chicago, come
+    with the day's request, and a request that ends with the last hour's start, as in old presets, misses one."""
+    day = Period(datetime(2026, 6, 10, 5, tzinfo=UTC), datetime(2026, 6, 11, 5, tzinfo=UTC))
+    whole = {datetime(2026, 6, 10, 16, 55, tzinfo=UTC), datetime(2026, 6, 11, 4, 55, tzinfo=UTC)}
+    entry = msgspec.structs.replace(entry_of("ercot", "load_forecast_zones"), archive=None)
+    assert await list_published(entry, day) == whole
+    old = {**entry.params, "postedDatetimeTo": "{last:%Y-%m-%dT%H:%M:%S}"}
+    assert await list_published(msgspec.structs.replace(entry, params=old), day) == {min(whole)}
