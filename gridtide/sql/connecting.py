@@ -24,7 +24,7 @@ VIEWS = ("observations", "vintages", "quality", "as_of")
 
 
 INNER_VIEWS = (" stored", " beside months", " loose")
-"""The ends of the names of views that only others use."""
+"""The ends of the names of views that only other views use."""
 
 
 def connect(
@@ -48,16 +48,32 @@ def connect(
         entries, lake = settings.select(select), lake or settings.lake
     opened_lake = lake if isinstance(lake, Lake) else Lake.open(str(lake), make=False)
     tabular = [entry for entry in entries if entry.tabular]
+    _check_names([entry.name for entry in tabular])
     with ThreadPoolExecutor(1) as threads:  # a notebook has an event loop of its own in this thread
         located = threads.submit(asyncio.run, _locate_all(opened_lake, tabular)).result()
         verdicts = threads.submit(asyncio.run, _read_quality(opened_lake)).result()
     connection = _open(opened_lake)
     for rows in located:
         _define_entry(connection, opened_lake, rows)
-    _define_common(connection, [rows.entry for rows in located])
+    _define_common(connection, located)
     if verdicts is not None:
         connection.register("quality", verdicts)
     return connection
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Raises `ConfigurationError` unless each of the entries' `names` can be the name of a view; DuckDB does not
+    distinguish cases."""
+    names_by_fold: dict[str, str] = {}
+    for name in names:
+        folded = name.casefold()
+        if folded in VIEWS or folded.endswith(INNER_VIEWS):
+            happened = "is the name of a view over all entries, or of one that SQL needs"
+            raise ConfigurationError(name, happened, "Rename the entry, or leave it out: --select")
+        if folded in names_by_fold:
+            happened = f"and {names_by_fold[folded]} are one name in SQL, which does not distinguish cases"
+            raise ConfigurationError(name, happened, "Rename one of them, or select one: --select")
+        names_by_fold[folded] = name
 
 
 async def _locate_all(lake: Lake, entries: Iterable[Entry]) -> list[EntryRows]:
@@ -92,10 +108,6 @@ def _open(lake: Lake) -> duckdb.DuckDBPyConnection:
 def _define_entry(connection: duckdb.DuckDBPyConnection, lake: Lake, rows: EntryRows) -> None:
     """Makes the view of an entry, and that of its stored rows."""
     entry_name = rows.entry.name
-    if entry_name.lower() in VIEWS:
-        raise ConfigurationError(
-            entry_name, "is the name of a view over all entries", "Rename the entry, or leave it out"
-        )
     latest, loose = f"{entry_name} beside months", f"{entry_name} loose"
     connection.register(latest, rows.latest_table)
     connection.register(loose, _number_rows(rows))
@@ -125,16 +137,17 @@ def _write_paths(lake: Lake, paths: Iterable[str]) -> list[str]:
     return [f"{PROTOCOL}://{month_path}" for month_path in paths]
 
 
-def _define_common(connection: duckdb.DuckDBPyConnection, entries: Sequence[Entry]) -> None:
+def _define_common(connection: duckdb.DuckDBPyConnection, located: Sequence[EntryRows]) -> None:
     """Makes the views over all entries."""
-    if not entries:
+    if not located:
         return
-    names = [entry.name for entry in entries]
+    names = [rows.entry.name for rows in located]
     shared = _find_shared(connection, names) if len(names) > 1 else []
     connection.execute(views.define_observations([(entry_name, entry_name) for entry_name in names], shared))
     stored_views = [_name_stored(entry_name) for entry_name in names]
     connection.execute(views.define_vintages(stored_views))
-    connection.execute(views.define_as_of(stored_views))
+    refused_by_view = {_name_stored(rows.entry.name): rows.refused for rows in located}
+    connection.execute(views.define_as_of(refused_by_view))
 
 
 def _find_shared(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[tuple[str, str, str]]:

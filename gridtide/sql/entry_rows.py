@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class EntryRows:
     """The rows of an entry. The latest vintages are those in the months at `latest_paths` and in `latest_table`; all
-    stored rows are in the months at `month_paths` and in `loose_table`, which also has `superseded_at`."""
+    stored rows are in the months at `month_paths` and in `loose_table`, which also has `superseded_at`.
+
+    `refused` are the periods [stored, superseded) of files without which what was there then cannot be derived, as the
+    files that they were compacted beside are gone.
+    """
 
     entry: Entry
     latest_paths: Sequence[str]
     latest_table: pa.Table
     month_paths: Sequence[str]
     loose_table: pa.Table
+    refused: Sequence[Period] = ()
 
 
 async def locate_rows(lake: Lake, entry: Entry) -> EntryRows:
@@ -43,29 +48,72 @@ async def locate_rows(lake: Lake, entry: Entry) -> EntryRows:
     import pyarrow as pa
 
     dataset = await Dataset.of_entry(lake, entry)
-    months = await _describe_months(lake, dataset)
-    while True:  # until no month is dropped, as the files of a dropped month have rows of others
-        loose = await _load_loose(dataset, months)
-        unfit_months = {month_name for month_name, month in months.items() if _is_unfit(month, loose, month_name)}
-        if not unfit_months:
-            break
-        months = {month_name: month for month_name, month in months.items() if month_name not in unfit_months}
-    current = [rows for file_path, rows in loose.items() if file_path not in dataset.superseded]
-    touched_months = {month_name for rows in current for month_name in split_months(rows)}
-    untouched = (
-        {}
-        if entry.aliases
-        else {month_name: month for month_name, month in months.items() if month_name not in touched_months}
-    )
-    mixed_months = sorted((months.keys() | touched_months) - untouched.keys())
+    described, loader = await _describe_months(lake, dataset), _FileLoader(dataset)
+    counting_paths = [file_path for file_path in dataset.files if file_path not in dataset.superseded]
+    current_months, current = await _fit_months(loader, described, counting_paths)
+    touched_months = {month_name for rows in current.values() for month_name in split_months(rows)}
+    untouched = set() if entry.aliases else current_months.keys() - touched_months
+    mixed_months = sorted((current_months.keys() | touched_months) - untouched)
     read_tables = [await curated.read(lake, [entry], part.start, part.end) for part in _join_months(mixed_months)]
+    months, loose, refused = current_months, current, []
+    if dataset.superseded:
+        try:
+            months, loose = await _fit_months(loader, described, list(dataset.files))
+        except StorageError:  # of files that were removed; what counts now does not need them
+            refused = await _find_refused_periods(dataset)
     return EntryRows(
         entry,
         [name_month_path(dataset.path, month_name) for month_name in sorted(untouched)],
         pa.concat_tables([SCHEMA.empty_table(), *read_tables]),
         [name_month_path(dataset.path, month_name) for month_name in sorted(months)],
         _join_loose(dataset, loose),
+        refused,
     )
+
+
+async def _fit_months(
+    loader: _FileLoader, months: Mapping[str, Month], paths: Sequence[str]
+) -> tuple[Mapping[str, Month], dict[str, pa.Table]]:
+    """Returns those of `months` that can be read beside the other rows of the files at `paths`, and these rows."""
+    while True:  # until no month is dropped, as the files of a dropped month have rows of others
+        loose = await _load_loose(loader, months, paths)
+        unfit_months = {month_name for month_name, month in months.items() if _is_unfit(month, loose, month_name)}
+        if not unfit_months:
+            return months, loose
+        months = {month_name: month for month_name, month in months.items() if month_name not in unfit_months}
+
+
+async def _find_refused_periods(dataset: Dataset) -> list[Period]:
+    """Returns when each superseded file counted: from when it was stored until it was superseded."""
+    files = [dataset.files[file_path] for file_path in dataset.superseded if file_path in dataset.files]
+    stored = await dataset.lake.read_metadata_of([file.path for file in files])
+    return [
+        Period(metadata.stored_at, dataset.superseded[file.path])
+        for file, metadata in zip(files, stored, strict=True)
+        if metadata.stored_at < dataset.superseded[file.path]
+    ]
+
+
+class _FileLoader:
+    """Loads the rows (`STORED`) of files of `dataset`, each once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._tables: dict[str, pa.Table] = {}
+
+    async def load(self, paths: Sequence[str]) -> dict[str, pa.Table]:
+        """Returns the rows of each file; raises `StorageError` for one that was removed or is damaged."""
+        dataset = self.dataset
+        files = [_get_existing(dataset, file_path) for file_path in paths if file_path not in self._tables]
+        hashes = {file.path: dataset.content_hash(file) for file in files}
+
+        async def load_file(file: File) -> pa.Table:
+            ((metadata, table),) = await load_files(dataset.lake, [file], hashes)
+            return as_stored(table, metadata.stored_at, file.path)
+
+        async for file, table in read_ahead(load_file, files):
+            self._tables[file.path] = table
+        return {file_path: self._tables[file_path] for file_path in paths}
 
 
 async def _describe_months(lake: Lake, dataset: Dataset) -> dict[str, Month]:
@@ -85,25 +133,18 @@ async def _describe_months(lake: Lake, dataset: Dataset) -> dict[str, Month]:
     }
 
 
-async def _load_loose(dataset: Dataset, months: Mapping[str, Month]) -> dict[str, pa.Table]:
-    """Returns the rows (`STORED`) that are in none of `months`, by the path of their file."""
-    paths = [file_path for file_path in dataset.files if _is_loose(dataset, file_path, months)]
-    files = [_get_existing(dataset, file_path) for file_path in paths]
-    hashes = {file_path: dataset.content_hash(dataset.files[file_path]) for file_path in paths}
-
-    async def load(file: File) -> pa.Table:
-        ((metadata, table),) = await load_files(dataset.lake, [file], hashes)
-        return as_stored(table, metadata.stored_at, file.path)
-
+async def _load_loose(loader: _FileLoader, months: Mapping[str, Month], paths: Sequence[str]) -> dict[str, pa.Table]:
+    """Returns the rows of the files at `paths` that are in none of `months`, by the path of their file."""
+    loose_paths = [file_path for file_path in paths if _is_loose(loader.dataset, file_path, months)]
     loose = {}
-    async for file, table in read_ahead(load, files):
+    for file_path, table in (await loader.load(loose_paths)).items():
         parts = split_months(table) if table.num_rows else {}
         lacking = [
             rows
             for month_name, rows in parts.items()
-            if month_name not in months or file.path not in months[month_name].inputs
+            if month_name not in months or file_path not in months[month_name].inputs
         ]
-        loose[file.path] = _concat(lacking)
+        loose[file_path] = _concat(lacking)
     return {file_path: rows for file_path, rows in loose.items() if rows.num_rows}
 
 

@@ -8,15 +8,20 @@ as_of('…')     what `observations` was at a time
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
+from gridtide.entries.aliases import EVERY, Alias
 from gridtide.entries.entry import Available, Entry
+from gridtide.periods import Period
 
 KEY_COLUMNS = ("source", "location", "variable", "interval_start", "interval_end", "published_at")
 
 COLUMNS = (*KEY_COLUMNS[3:5], *KEY_COLUMNS[:3], "unit", "value", "published_at", "retrieved_at")
 """The columns of observations, in their order."""
+
+STORED_COLUMNS = ("entry", *COLUMNS, "stored_at", "file", "available_at", "position", "superseded_at")
+"""The columns of a view of all stored rows."""
 
 _ORDER = ("retrieved_at", "stored_at", "file", "position")
 
@@ -55,7 +60,30 @@ def define_stored(view: str, entry: Entry, paths: Sequence[str], table: str) -> 
             f"SELECT {entry_name}, {columns}, {available}, file_row_number AS position, NULL::TIMESTAMPTZ FROM {months}"
         )
         selections.append(months_part)
-    return f"CREATE VIEW {quote_name(view)} AS {' UNION ALL '.join(selections)}"
+    all_rows = " UNION ALL ".join(selections)
+    for alias in entry.aliases:
+        all_rows = _rename(all_rows, alias)
+    return f"CREATE VIEW {quote_name(view)} AS {all_rows}"
+
+
+def _rename(rows: str, alias: Alias) -> str:
+    """Returns the selection of `rows` with the series that `alias` names under its new name."""
+    stored_series, read_series = alias.series
+    terms = [f"source = {quote_text(stored_series.source)}", f"variable = {quote_text(stored_series.variable)}"]
+    if stored_series.location != EVERY:
+        terms.append(f"location = {quote_text(stored_series.location)}")
+    since, before = alias.bounds
+    terms += [f"interval_start >= {_write_moment(since)}"] if since else []
+    terms += [f"interval_start < {_write_moment(before)}"] if before else []
+    new_names = {"variable": read_series.variable}
+    if read_series.location != EVERY:
+        new_names["location"] = read_series.location
+    condition = " AND ".join(terms)
+    replaced = ", ".join(
+        f"CASE WHEN {condition} THEN {quote_text(text)} ELSE {column} END AS {column}"
+        for column, text in new_names.items()
+    )
+    return f"SELECT * REPLACE ({replaced}) FROM ({rows})"
 
 
 def _scan(paths: Sequence[str], option: str = "") -> str:
@@ -99,23 +127,47 @@ def define_vintages(stored_views: Iterable[str]) -> str:
     return f"CREATE VIEW vintages AS SELECT {columns} FROM ({marked}) WHERE begins_vintage"
 
 
-def define_as_of(stored_views: Iterable[str]) -> str:
-    """Returns the definition of the macro `as_of(moment)`: of what was stored by then, of each key the latest."""
+def define_as_of(refused_by_view: Mapping[str, Sequence[Period]]) -> str:
+    """Returns the definition of the macro `as_of(moment)`: of what was stored by then, of each key the latest; an error
+    for a moment in a refused period of a view."""
     stored_by = "stored_at <= moment::TIMESTAMPTZ AND (superseded_at IS NULL OR superseded_at > moment::TIMESTAMPTZ)"
+    refusals = [_refuse_moments(view, refused) for view, refused in refused_by_view.items() if refused]
     key = ", ".join(KEY_COLUMNS)
     backwards = ", ".join(f"{column} DESC" for column in _ORDER)
-    vintages = f"SELECT * FROM ({_mark(stored_views, stored_by)}) WHERE begins_vintage"
+    vintages = f"SELECT * FROM ({_mark(refused_by_view, stored_by, refusals)}) WHERE begins_vintage"
     latest = f"{vintages} QUALIFY row_number() OVER (PARTITION BY entry, {key} ORDER BY {backwards}) = 1"
     across = f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY retrieved_at DESC, entry DESC) = 1"
     return f"CREATE MACRO as_of(moment) AS TABLE SELECT entry, {', '.join(COLUMNS)} FROM ({latest}) {across}"
 
 
-def _mark(stored_views: Iterable[str], condition: str) -> str:
-    """Returns the stored rows under `condition`, each with whether it begins a vintage of its key."""
-    all_rows = " UNION ALL ".join(f"SELECT * FROM {quote_name(view)} WHERE {condition}" for view in stored_views)
+def _refuse_moments(view: str, refused: Sequence[Period]) -> str:
+    """Returns a selection of no stored rows, which is an error for a `moment` in one of the periods `refused`.
+
+    It depends on no row, as there may be none under another condition.
+    """
+    parts = (
+        f"moment::TIMESTAMPTZ >= {_write_moment(period.start)} AND moment::TIMESTAMPTZ < {_write_moment(period.end)}"
+        for period in refused
+    )
+    message = f"{view.removesuffix(' stored')}: what was there then had files that are gone, as they were compacted"
+    nulls = ", ".join(["NULL"] * len(STORED_COLUMNS))
+    is_refused = f"CASE WHEN {' OR '.join(parts)} THEN error({quote_text(message)}) ELSE false END"
+    return f"SELECT * FROM (VALUES ({nulls})) WHERE {is_refused}"
+
+
+def _write_moment(moment: datetime) -> str:
+    return f"{quote_text(moment.isoformat())}::TIMESTAMPTZ"
+
+
+def _mark(stored_views: Iterable[str], condition: str, further_selections: Iterable[str] = ()) -> str:
+    """Returns the stored rows under `condition`, and those of `further_selections`, each with whether it begins a
+    vintage of its key."""
+    selections = [f"SELECT * FROM {quote_name(view)} WHERE {condition}" for view in stored_views]
+    all_rows = " UNION ALL ".join([*selections, *further_selections])
     window = f"PARTITION BY entry, {', '.join(KEY_COLUMNS)} ORDER BY {', '.join(_ORDER)}"
     begins_vintage = (
         "lag(retrieved_at) OVER w IS NULL OR value IS DISTINCT FROM lag(value) OVER w "
+        "OR signbit(value) IS DISTINCT FROM signbit(lag(value) OVER w) "  # of zeros, which else are equal
         "OR unit IS DISTINCT FROM lag(unit) OVER w"
     )
     return f"SELECT *, ({begins_vintage}) AS begins_vintage FROM ({all_rows}) WINDOW w AS ({window})"
