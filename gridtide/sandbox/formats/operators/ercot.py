@@ -330,7 +330,7 @@ def _is_over(starts: Times, step: timedelta, now: datetime) -> Values:
     return over
 
 
-BEFORE = timedelta(minutes=5)
+POSTED_BEFORE = timedelta(minutes=5)
 """How long before midnight and noon reports are posted: within the last hour of a day, as many are every hour."""
 
 
@@ -338,7 +338,7 @@ def find_postings(day: date, now: datetime, days_after: int = 0) -> list[datetim
     """Returns when values of `day` were posted: five minutes before midnight and noon of Chicago, from seven days
     before its midnight to so many days after it."""
     midnight = datetime(day.year, day.month, day.day)
-    local_times = [midnight + timedelta(hours=12 * number) - BEFORE for number in range(-14, 2 * days_after + 1)]
+    local_times = [midnight + timedelta(hours=12 * number) - POSTED_BEFORE for number in range(-14, 2 * days_after + 1)]
     postings = [local_time.replace(tzinfo=TEXAS_CLOCK).astimezone(UTC) for local_time in local_times]
     return [posting for posting in postings if posting <= now]
 
@@ -598,7 +598,7 @@ def _find_posting(report: PublicReport, number: int) -> datetime:
     twelve hours."""
     midnight = datetime(FIRST_ARCHIVED.year, FIRST_ARCHIVED.month, FIRST_ARCHIVED.day)
     if report.is_posted:
-        return midnight + timedelta(hours=12 * number) - BEFORE
+        return midnight + timedelta(hours=12 * number) - POSTED_BEFORE
     return midnight + timedelta(days=number + 1, hours=3, minutes=16, seconds=10)
 
 
