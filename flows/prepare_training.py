@@ -17,7 +17,7 @@ from flows.run.cluster import Workers, connect_workers
 from flows.run.local_flow import local_flow
 from flows.run.report import Column, MarkdownArtifact, ReportLayout, RunReport, finish
 from flows.run.session import load_selected
-from gridtide.errors import StorageError
+from gridtide.errors import StorageError, TrainingError
 from gridtide.lake import Lake
 from gridtide.threads import run_blocking
 from gridtide.tracking.tracked_set import read_tracked_set
@@ -36,9 +36,19 @@ from tasks.remote import RemoteCall
 from tasks.secrets import read_environment
 
 
-def _check_parameters(spec: TrainingSpec | dict[str, Any] | str, config: str | dict[str, Any], **_: Any) -> None:
-    load_spec(spec)
+def _check_parameters(
+    spec: TrainingSpec | dict[str, Any] | str,
+    config: str | dict[str, Any],
+    cluster: str | None,
+    replace: bool,
+    extend: bool,
+    **_: Any,
+) -> None:
+    name = load_spec(spec).name
     load_selected(config, None)
+    if extend and (replace or cluster):
+        option, reason = ("replace", "keeps the set") if replace else ("cluster", "reads little, in this process")
+        raise TrainingError(name, f"extend {reason}, and does not go with {option}", f"Leave out extend, or {option}")
 
 
 def _run_name() -> str:
@@ -54,6 +64,7 @@ async def prepare_training(
     replace: bool = False,
     files_of: str | None = None,
     out: str | None = None,
+    extend: bool = False,
 ) -> dict[str, Any]:
     """Prepare a training set from the files of the lake, and write it to `features/` in the lake or in another place.
 
@@ -72,6 +83,8 @@ async def prepare_training(
             names are read.
         out: Folder or URI to which the set is written, in `features/NAME/`; the lake if empty. Otherwise the lake is
             only read.
+        extend: Add the hours that the lake has after those of the set of this spec, which stay as they are; splits,
+            scales and columns are those of the set, and the new hours belong to test.
     """
     settings, _ = load_selected(config, None)
     address = lake or settings.lake
@@ -79,7 +92,9 @@ async def prepare_training(
     target = opened_lake if out is None else await open_lake(out)
     trackers = await run_blocking(load_trackers, read_environment([TRACKING]).get(TRACKING, ""))
     inputs = (await read_manifest(files_of, opened_lake))["inputs"] if files_of else None
-    prepare = partial(preparation.prepare, spec, settings, opened_lake, out=target, inputs=inputs, replace=replace)
+    prepare = partial(
+        preparation.prepare, spec, settings, opened_lake, out=target, inputs=inputs, replace=replace, extend=extend
+    )
     if cluster:
         with connect_workers(cluster, settings.task_retries) as dask_workers:
             description = await prepare(make=partial(_build_bases, dask_workers, address, out or address, target))

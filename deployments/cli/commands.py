@@ -372,6 +372,10 @@ def prepare_command(
             help="Write features/NAME/ to this folder or URI; default: the lake.",
         ),
     ] = None,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="Add the hours after those of the set of SPEC; the others stay as they are."),
+    ] = False,
 ) -> None:
     """Prepare the training set of SPEC from the files of the lake, in features/NAME/ of the lake or elsewhere."""
     _load(config)
@@ -385,7 +389,7 @@ def prepare_command(
     from deployments.cli import flow_commands as flows
 
     options = flows.FlowOptions(str(config), lake=lake)
-    arguments = (str(spec) if spec else None, cluster, replace, files_of, out_address)
+    arguments = (str(spec) if spec else None, cluster, replace, files_of, out_address, extend)
     _run(flows.run_and_show("prepare", options, *arguments))
 
 

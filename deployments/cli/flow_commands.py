@@ -145,6 +145,7 @@ async def run_prepare(
     replace: bool = False,
     files_of: str | None = None,
     out_address: str | None = None,
+    extend: bool = False,
 ) -> Report:
     """Run the flow `prepare_training` of the training spec at the path `spec`, or else of the manifest `files_of`."""
     with err.status("Preparing the training set"):
@@ -154,7 +155,7 @@ async def run_prepare(
         else:
             content = spec
         report: Report = await prepare_training(
-            content, options.config, options.lake, cluster, replace, files_of, out_address
+            content, options.config, options.lake, cluster, replace, files_of, out_address, extend
         )
     return report
 

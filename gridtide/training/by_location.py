@@ -18,7 +18,7 @@ from gridtide.curated import Input
 from gridtide.lake import Lake
 from gridtide.periods import Period
 from gridtide.training import manifest, tensors
-from gridtide.training.features.bases import Base, align_bases, derive_bases
+from gridtide.training.features.bases import Base, Derivation, align_bases, derive_bases
 from gridtide.training.features.columns import Feature
 from gridtide.training.features.future import Forecast
 from gridtide.training.reading import GatheredSeries, ReadingPlan, gather_series
@@ -132,6 +132,7 @@ def _encode_base(base: Base) -> list[bytes | memoryview]:
         "repeats": base.repeats,
         "limits": base.limits,
         "corrections": base.corrections,
+        "derivation": asdict(base.derivation),
         "forecasts": [[list(kind), asdict(forecast.feature)] for kind, forecast in base.forecasts.items()],
     }
     for number, forecast in enumerate(base.forecasts.values()):
@@ -149,4 +150,5 @@ def _decode_base(encoded: bytes) -> Base:
     attributes |= {name: array.T for name, array in arrays.items()}
     columns = tuple(Feature(**column) for column in attributes.pop("columns"))
     target_names = tuple(attributes.pop("target_names"))
-    return Base(columns=columns, target_names=target_names, forecasts=forecasts, **attributes)
+    derivation = Derivation(**attributes.pop("derivation"))
+    return Base(columns=columns, target_names=target_names, forecasts=forecasts, derivation=derivation, **attributes)

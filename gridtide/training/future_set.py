@@ -27,7 +27,7 @@ from gridtide.training.features.future import (
     without_versions,
 )
 from gridtide.training.series.hourly import Hourly
-from gridtide.training.series.matching import SeriesKind
+from gridtide.training.series.matching import parse_kind
 from gridtide.training.spec import Location, TrainingSpec
 from gridtide.training.windows.scaling import Scale, fit_scale, identity_scale, join_scales
 from gridtide.training.windows.windows import Windows
@@ -165,7 +165,7 @@ def build_next_future(
     period = Period(t0, t0 + end * spec.resolution)
     numbers = {name: number for number, name in enumerate(hourly.names)}
     kinds = {
-        _parse_forecast_key(column["key"]): numbers[column["series"]]
+        parse_kind(column["key"]): numbers[column["series"]]
         for column in columns
         if column["series"] in numbers and not column["name"].endswith(" age")
     }
@@ -176,14 +176,12 @@ def build_next_future(
     issued = {forecast.feature.key: forecast for forecast in versions.values()}
     calendar = _derive_future_calendar(spec, location, period)
     calendar_rows = {feature.key: row for feature, row in zip(calendar.features, calendar.values, strict=True)}
-    forecasts, calendar_columns = [], []
-    for position, column in enumerate(columns):
+    calendar_columns = []
+    for column in columns:
         if column["key"].startswith(CALENDAR):
             is_present = column["key"] in calendar_rows and column["name"] != "absent"
             calendar_columns.append(calendar_rows[column["key"]] if is_present else np.full(end, np.nan))
-        elif not column["key"].endswith(" age"):
-            forecast = issued.get(column["key"]) or without_versions(Feature(**column))
-            forecasts.append(replace(forecast, value=_scale_column(scale, position, forecast.value)))
+    forecasts = _scale_issued(columns, scale, issued)
     stacked = np.array(calendar_columns, np.float32).reshape(-1, end).T[None]
     window = Windows(np.array([-spec.seq_len]), np.array([first]), np.array([end]))
     gathered = stack_forecasts([forecasts], stacked, DAY // spec.resolution).gather(
@@ -193,7 +191,32 @@ def build_next_future(
     return values
 
 
-def _parse_forecast_key(key: str) -> SeriesKind:
-    """Returns the kind of a forecast with the `key` of its column."""
-    source, number, variable = key.split("/", 2)
-    return SeriesKind(source, variable, "", int(number))
+def _scale_issued(columns: Sequence[Mapping[str, Any]], scale: Scale, issued: Mapping[str, Forecast]) -> list[Forecast]:
+    """Returns the forecasts of the `columns` of a manifest from those `issued`, by key, scaled by the `scale` of all
+    columns; those that the location lacks have no version."""
+    forecasts = []
+    for position, column in enumerate(columns):
+        if not column["key"].startswith(CALENDAR) and not column["key"].endswith(" age"):
+            forecast = issued.get(column["key"]) if column["name"] != "absent" else None
+            forecast = forecast or without_versions(Feature(**column))
+            forecasts.append(replace(forecast, value=_scale_column(scale, position, forecast.value)))
+    return forecasts
+
+
+def derive_later_future(
+    spec: TrainingSpec,
+    columns: Sequence[Sequence[Mapping[str, Any]]],
+    scales: Sequence[Scale],
+    bases: Sequence[Base],
+    period: Period,
+) -> FutureBase:
+    """Returns what was known of the steps of `period`, the rows of `bases`, in the `columns` and by the `scales` of an
+    earlier set, each by location; times count from the first of these steps."""
+    calendars = [_derive_future_calendar(spec, location, period) for location in spec.locations]
+    aligned = align_columns([Columns(part.features, part.values, part.observed) for part in calendars])
+    forecasts = [
+        _scale_issued(place, scale, {forecast.feature.key: forecast for forecast in base.forecasts.values()})
+        for place, scale, base in zip(columns, scales, bases, strict=True)
+    ]
+    calendar = np.stack([part.values.T for part in aligned]).astype(np.float32)
+    return stack_forecasts(forecasts, calendar, DAY // spec.resolution)

@@ -41,6 +41,10 @@ FORMAT = 1
 """The version of the file format."""
 
 
+DERIVATION = "derivation"
+"""The key of the file's metadata for how its rows were derived (`Derivation`), by location; not in sets of 0.1.0."""
+
+
 async def check_writable(lake: Lake, spec: TrainingSpec) -> None:
     """Raises `StorageError` unless files of the set of `spec` can be written to `lake`, and removed again."""
     folder = set_folder(spec)
@@ -80,17 +84,36 @@ async def refuse_another_spec(spec: TrainingSpec, lake: Lake) -> None:
     path = f"{set_folder(spec)}/manifest.json"
     if not await lake.store.exists(path):
         return
-    stored = json.loads(await lake.store.read(path))["spec"]
-    asked_for = spec.model_dump(mode="json")
-    stored.get("cleaning", {}).setdefault("screening", spec.cleaning.screening)  # sets made before there was any
-    with suppress(TrainingError):
-        stored = load_spec(stored).model_dump(mode="json")  # with the defaults of keys that came since
-    if changed := sorted(key for key in {*stored, *asked_for} if stored.get(key) != asked_for.get(key)):
+    manifest = json.loads(await lake.store.read(path))
+    if changed := list_changed_keys(manifest, spec):
         raise TrainingError(
             spec.name,
             f"{set_folder(spec)}/ holds a set of another spec ({', '.join(changed)} differ)",
             'Give the spec another name, or replace the set: "gridtide prepare SPEC --replace"',
         )
+
+
+def list_changed_keys(manifest: Mapping[str, Any], spec: TrainingSpec) -> list[str]:
+    """Returns the keys in which `spec` differs from the spec that was given for the set of `manifest`."""
+    given_spec = manifest.get("extends", {}).get("spec") or manifest["spec"]
+    given_spec.get("cleaning", {}).setdefault("screening", spec.cleaning.screening)  # sets made before there was any
+    with suppress(TrainingError):
+        given_spec = load_spec(given_spec).model_dump(mode="json")  # with the defaults of keys that came since
+    document = spec.model_dump(mode="json")
+    return sorted(key for key in {*given_spec, *document} if given_spec.get(key) != document.get(key))
+
+
+async def finish_interrupted(lake: Lake, folder: str, fingerprint: str) -> None:
+    """Moves the remaining files of the set with this `fingerprint` into `folder`, whose sequences are there already, if
+    a process ended while it moved them."""
+    staging = f"{folder}/{_staging_name(fingerprint)}"
+    for file in await lake.store.list_objects(staging):
+        await lake.store.move(file.path, f"{folder}/{file.path.rpartition('/')[2]}")
+    await lake.store.prune([staging])
+
+
+def _staging_name(fingerprint: str) -> str:
+    return f"new-{fingerprint[:16]}"
 
 
 async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: Lake) -> dict[str, Any]:
@@ -104,7 +127,7 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     bodies = build_files(training_set, manifest)
     report = report_set(training_set, manifest, folder, _measure_files(bodies))
     bodies |= _build_card(manifest, report, bodies)
-    staging = f"{folder}/new-{manifest['fingerprint'][:16]}"
+    staging = f"{folder}/{_staging_name(manifest['fingerprint'])}"
     try:
         for name, parts in bodies.items():
             await lake.store.put_parts(f"{staging}/{name}", parts)
@@ -146,7 +169,9 @@ def _build_card(
 def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
     """Returns the files of `training_set` with its manifest `manifest`, by name, in parts; the sequences come first."""
     arrays = to_tensors(training_set)
-    files = {"sequences.safetensors": tensors.encode_tensors(arrays, {"manifest": to_json(manifest)})}
+    derivation = [asdict(base.derivation) for base in training_set.bases]
+    metadata = {"manifest": to_json(manifest), DERIVATION: to_json(derivation)}
+    files = {"sequences.safetensors": tensors.encode_tensors(arrays, metadata)}
     if "npz" in training_set.spec.export:
         files["sequences.npz"] = [_encode_npz(arrays)]
     if training_set.spec.pictures:
@@ -223,7 +248,8 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
     packages = ("numpy", "pyarrow", "holidays", *(("scikit-learn",) if training_set.spec.cleaning.is_fitted else ()))
     versions = {"gridtide": __version__, **{name: version(name) for name in packages}}
     corrections = _collect_corrections(training_set)
-    identity = [FORMAT, spec, files, versions, *([corrections] if corrections else [])]
+    extends = training_set.extends
+    identity = [FORMAT, spec, files, versions, *([corrections] if corrections else []), *([extends] if extends else [])]
     fingerprint = hashlib.sha256(to_json(identity).encode()).hexdigest()
     return {
         "format": FORMAT,
@@ -245,7 +271,7 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
                 "limits": base.limits,
                 "unscaled": list(training_set.unscaled[number]),
                 "largest": _describe_largest(training_set, number),
-                "known_before": training_set.shares_known_before(number),
+                "known_before": dict(training_set.known_before[number]),
                 **(
                     {"future": [asdict(column) for column in training_set.future.columns[number]]}
                     if training_set.spec.has_future
@@ -256,6 +282,7 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
         ],
         "dropped": list(training_set.dropped),
         **({"corrections": corrections} if corrections else {}),
+        **({"extends": dict(extends)} if extends else {}),
         "inputs": files,
         "versions": versions,
         "fingerprint": fingerprint,
@@ -288,9 +315,11 @@ def report_set(
     """Returns a summary of the set for people and flows, JSON-able; `sizes` are bytes by file in `folder`.
 
     `name`, `path` and `bytes` of the sequences, `pictures` (a path, or None), `period`, `shape`, `unit`: what its steps
-    are called, `splits`: the number of windows of each, `locations`: targets, columns, for each input the shares that
-    are reported, imputed, rejected and missing, the number of cells that each rule `rejected`, what is `unscaled` and
-    was left out, the `largest` scaled values by column and split, and the share of each target that was `known_before`
+    are called, `splits`: the number of windows of each, `extends`, if it extends a set: its `fingerprint`, which
+    `period` and `inputs` were added, and what is `different` in the hours before, `locations`: targets, columns, for
+    each input the shares that are reported, imputed, rejected and missing, the number of cells that each rule
+    `rejected`, what is `unscaled` and was left out, the `largest` scaled values by column and split, and the share of
+    each target that was `known_before`
     t0; `dropped` columns, number of `inputs`, `fingerprint`, and `corrections` as in the manifest, if series were
     shifted or renamed.
     """
@@ -334,7 +363,19 @@ def report_set(
         "dropped": list(training_set.dropped),
         "inputs": len(manifest["inputs"]),
         **({"corrections": manifest["corrections"]} if "corrections" in manifest else {}),
+        **({"extends": _report_extension(manifest["extends"])} if "extends" in manifest else {}),
         "fingerprint": manifest["fingerprint"],
+    }
+
+
+def _report_extension(extends: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a report says of the set that was extended."""
+    added = extends["added"]
+    return {
+        "fingerprint": extends["fingerprint"],
+        "period": added["period"],
+        "inputs": len(added["inputs"]),
+        "different": extends["different"],
     }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridtide.curated import Input
 from gridtide.entries.entry import Config
+from gridtide.training.extending.extension import extend_set
 from gridtide.training.features.bases import Base, build_bases
 from gridtide.training.manifest import check_writable, refuse_another_spec, write_set
 from gridtide.training.reading import ReadingPlan, gather_series, plan_reading
@@ -39,6 +40,7 @@ async def prepare(
     out: Lake | None = None,
     inputs: Sequence[Input | Mapping[str, str]] | None = None,
     replace: bool = False,
+    extend: bool = False,
     make: BaseMaker = make_bases,
 ) -> dict[str, Any]:
     """Prepares the training set of `spec` from the files of `config`'s entries in `lake`, and writes it to `out`.
@@ -49,12 +51,17 @@ async def prepare(
     that `report_set` describes. With `inputs`, as listed in an earlier manifest, exactly those files are read: the same
     inputs give the same bytes.
 
+    With `extend`, the set of this spec in `out` gets the hours after its last one, as `extend_set` describes; the
+    others stay as they are.
+
     Raises `TrainingError` if the lake does not hold what the spec asks for, and if `out` has a set of the same name
     with another spec, unless it is to be replaced (`replace`); raises `StorageError`, before the series are read, if
     `out` cannot be written.
     """
     loaded, target = load_spec(spec), out or lake
     pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None
+    if extend:
+        return await extend_set(loaded, config, lake, target, pinned)
     if not replace:
         await refuse_another_spec(loaded, target)
     plan = await plan_reading(loaded, config, lake, pinned)

@@ -188,8 +188,7 @@ async def resolve_period(
     """
     start, end = spec.start, spec.end
     if start is None or end is None:
-        extent = await _target_extent(spec, entries, lake, inputs)
-        whole_start, whole_end = _shrink_to_steps(extent, spec.resolution)
+        whole_start, whole_end = await find_steps_of_targets(spec, entries, lake, inputs)
         start, end = start or whole_start, end or whole_end
     step_count, unit = (end - start) // spec.resolution, "hours" if spec.resolution == HOUR else "steps"
     if step_count < spec.window_length:
@@ -210,10 +209,11 @@ def _shrink_to_steps(extent: Period, resolution: timedelta) -> tuple[datetime, d
     return EPOCH - (EPOCH - extent.start) // step * step, floor(extent.end, step)
 
 
-async def _target_extent(
+async def find_steps_of_targets(
     spec: TrainingSpec, entries: Mapping[str, Entry], lake: Lake, inputs: Sequence[Input] | None
-) -> Period:
-    """Returns the hours over which the targets of `spec` have values; raises `TrainingError` if they have none."""
+) -> tuple[datetime, datetime]:
+    """Returns the start of the first and the end of the last whole step over which the targets of `spec` have values;
+    raises `TrainingError` if they have none."""
     bounds = Period(spec.start or EPOCH, spec.end or datetime.max.replace(tzinfo=EPOCH.tzinfo))
     target_patterns = {pattern for location in spec.locations for pattern in location.targets}
     if inputs is None:
@@ -237,7 +237,7 @@ async def _target_extent(
             f"no values of {', '.join(sorted(target_patterns))} are stored{limits_text}",
             f"{suggestion}; choose one that is there, or ingest or backfill it first",
         )
-    return extent
+    return _shrink_to_steps(extent, spec.resolution)
 
 
 async def find_extent(

@@ -6,7 +6,7 @@ manifest ─► plan ─► gather ─► derive ─► the set's columns, by na
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gridtide import curated
 from gridtide.entries.aliases import keep_names
-from gridtide.entries.entry import Config
+from gridtide.entries.entry import Config, Entry
 from gridtide.errors import TrainingError
 from gridtide.observations.array_types import Mask
 from gridtide.periods import DAY, HOUR, Period, floor, microseconds
@@ -119,7 +119,7 @@ async def gather_newest_hours(
     bases = derive_bases(spec, gathered.hourly, plan.rows, located, shifts, limits)
     end_row = (last_end - plan.rows.start) // step
     columns_by_location = [
-        _columns_by_name(base, [column["name"] for column in location["columns"]], slice(end_row - count, end_row))
+        take_named_columns(base, [column["name"] for column in location["columns"]], slice(end_row - count, end_row))
         for base, location in zip(bases, manifest["locations"], strict=True)
     ]
     scales = [find_scale(manifest, tensors, "inputs", number) for number in range(len(spec.locations))]
@@ -163,7 +163,7 @@ async def _plan_newest(
     cleaning was fitted, from the set's first hour."""
     set_start = datetime.fromisoformat(manifest["period"][0])
     end = asked_for.end
-    rows_start, rows_end = _first_row(spec, set_start, asked_for.start), end
+    rows_start, rows_end = find_first_row(spec, set_start, asked_for.start), end
     if spec.cleaning.is_fitted:
         rows_start, rows_end = set_start, max(end, spec.splits.train_end or end)  # the hours that it was fitted on
         if asked_for.start < set_start:
@@ -177,15 +177,21 @@ async def _plan_newest(
     for column in (column for location in manifest["locations"] for column in location.get("future", [])):
         if column["series"] and not column["name"].endswith(" age"):
             units.setdefault(column["series"], column["unit"])
-    entries = {
-        entry.name: msgspec.structs.replace(entry, aliases=keep_names(entry.aliases, units))
-        for entry in select_entries(spec, config)
-    }
+    entries = select_named_entries(spec, config, units)
     reading = Period(
         rows_start - find_history_length(spec, entries), rows_end + find_lead_length(spec, with_targets=True)
     )
     files = await curated.list_inputs(lake, entries.values(), reading)
     return ReadingPlan(spec, entries, Period(rows_start, rows_end), reading, tuple(files), units)
+
+
+def select_named_entries(spec: TrainingSpec, config: Config, series_names: Iterable[str]) -> dict[str, Entry]:
+    """Returns, by name, the entries whose files may contain the series of `spec`, under the names that a set knows them
+    by; raises as `select_entries` does."""
+    return {
+        entry.name: msgspec.structs.replace(entry, aliases=keep_names(entry.aliases, series_names))
+        for entry in select_entries(spec, config)
+    }
 
 
 def _check_series(manifest: Mapping[str, Any], plan: ReadingPlan, gathered: GatheredSeries) -> None:
@@ -225,14 +231,19 @@ def _fitted_spec(manifest: Mapping[str, Any]) -> TrainingSpec:
 
     Targets are removed, because the values to predict do not exist yet.
     """
-    spec = load_spec(manifest["spec"])
+    spec = fix_splits(load_spec(manifest["spec"]), manifest)
+    locations = tuple(location.model_copy(update={"targets": ()}) for location in spec.locations)
+    return spec.model_copy(update={"locations": locations})
+
+
+def fix_splits(spec: TrainingSpec, manifest: Mapping[str, Any]) -> TrainingSpec:
+    """Returns `spec` with the moments at which the splits of the set of `manifest` end."""
     start, bounds = datetime.fromisoformat(manifest["period"][0]), manifest["bounds"]
     moments = {name: start + bounds[name] * spec.resolution for name in ("train_end", "validation_end")}
-    locations = tuple(location.model_copy(update={"targets": ()}) for location in spec.locations)
-    return spec.model_copy(update={"splits": spec.splits.model_copy(update=moments), "locations": locations})
+    return spec.model_copy(update={"splits": spec.splits.model_copy(update=moments)})
 
 
-def _first_row(spec: TrainingSpec, set_start: datetime, first: datetime) -> datetime:
+def find_first_row(spec: TrainingSpec, set_start: datetime, first: datetime) -> datetime:
     """Returns the first row needed for hours from `first` on: early enough that nothing before it matters, and a whole
     number of days from the set's first row."""
     cleaning = spec.cleaning
@@ -241,7 +252,7 @@ def _first_row(spec: TrainingSpec, set_start: datetime, first: datetime) -> date
     return set_start + (earliest - set_start) // DAY * DAY
 
 
-def _columns_by_name(base: Base, names: Sequence[str], rows: slice) -> tuple[npt.NDArray[np.float32], Mask]:
+def take_named_columns(base: Base, names: Sequence[str], rows: slice) -> tuple[npt.NDArray[np.float32], Mask]:
     """Returns the `rows` of `base` in the columns `names`: values, NaN where missing, and mask (rows, F)."""
     numbers_by_name = {feature.name: number for number, feature in enumerate(base.columns)}
     values = np.full((rows.stop - rows.start, len(names)), np.nan, base.values.dtype)

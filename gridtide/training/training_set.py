@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +82,7 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
         tuple(target_scales),
         tuple((*names, *future.unscaled[number]) for number, names in enumerate(names_unscaled)),
         future,
+        measure_known_before(spec, scaled_bases, placed),
     )
 
 
@@ -257,7 +258,9 @@ class TrainingSet:
     cell of the first I columns, the inputs (see `cleaning`); `targets` (R, T, K) float32; `target_mask` (R, T, K);
     `windows` per split (N, 2): location and start step; `target_steps` per split (N, 2): the half-open range of the
     steps to predict; `scales` and `target_scales`, one per location; `unscaled`: per location, the columns and targets
-    left out for lack of a scale; `future`: the covariates of the steps to predict.
+    left out for lack of a scale; `future`: the covariates of the steps to predict; `known_before`: per location, the
+    share of the values of each target that were known before t0; `extends`: for a set that extends another one, what
+    the manifest says of that.
     """
 
     spec: TrainingSpec
@@ -276,6 +279,8 @@ class TrainingSet:
     target_scales: tuple[scaling.Scale, ...]
     unscaled: tuple[tuple[str, ...], ...]
     future: FutureSet
+    known_before: tuple[Mapping[str, float], ...]
+    extends: Mapping[str, Any] | None = None
 
     def largest_scaled(self, location: int) -> dict[str, npt.NDArray[np.float32]]:
         """Returns, by split, the largest distance of each column of `location` from its train mean in standard
@@ -295,15 +300,32 @@ class TrainingSet:
         gathered = self.future.base.gather(location, start + self.spec.seq_len, windows, self.spec.horizon)
         return np.nan_to_num(gathered, nan=0.0), ~np.isnan(gathered)
 
-    def shares_known_before(self, location: int) -> dict[str, float]:
-        """Returns, by target of `location`, the share of its observed values, over all windows, that were known before
-        t0."""
-        base = self.bases[location]
-        published, observed = np.zeros((2, len(base.target_names)), np.int64)
-        for split, windows in self.windows.items():
-            for number in np.flatnonzero(windows[:, 0] == location):
-                t0, steps = windows[number, 1] + self.spec.seq_len, slice(*self.target_steps[split][number])
-                mask = self.target_mask[location, steps]
-                observed += mask.sum(axis=0)
-                published += (mask & (base.targets_known[steps] < t0)).sum(axis=0)
-        return dict(zip(base.target_names, (published / np.maximum(observed, 1)).tolist(), strict=True))
+
+def measure_known_before(
+    spec: TrainingSpec, bases: Sequence[Base], placed: Mapping[str, npt.NDArray[np.int64]]
+) -> tuple[dict[str, float], ...]:
+    """Returns, by location and by its targets, the share of the observed values, over all windows, that were known
+    before t0."""
+    return tuple(
+        {
+            name: known_count / max(observed_count, 1)
+            for name, known_count, observed_count in zip(
+                base.target_names, *count_known_before(spec, base, number, placed.values()).tolist(), strict=True
+            )
+        }
+        for number, base in enumerate(bases)
+    )
+
+
+def count_known_before(
+    spec: TrainingSpec, base: Base, location: int, placed: Iterable[npt.NDArray[np.int64]]
+) -> npt.NDArray[np.int64]:
+    """Returns the number of target values in windows that were known before t0, and of all that are observed, (2, K);
+    `base` is that of `location`, `placed` are windows (N, 4) of all locations."""
+    counts = np.zeros((2, len(base.target_names)), np.int64)
+    for rows in placed:
+        for _, start, first_target, target_end in rows[rows[:, 0] == location].tolist():
+            steps = slice(first_target, target_end)
+            observed = ~np.isnan(base.targets[steps])
+            counts += (observed & (base.targets_known[steps] < start + spec.seq_len)).sum(axis=0), observed.sum(axis=0)
+    return counts

@@ -77,5 +77,5 @@ async def test_trackers_are_told_of_the_set(
 def test_parameters_of_types_that_only_the_flow_imports_are_validated() -> None:
     """Prefect validates the parameters of a wrapped flow by the types of the flow's own module."""
     parameters: dict[str, object] = {"spec": "spec.json", "config": "api_config.json", "lake": None, "cluster": None}
-    parameters |= {"replace": False, "files_of": None, "out": None}
+    parameters |= {"replace": False, "files_of": None, "out": None, "extend": False}
     assert prepare_training.validate_parameters(parameters) == parameters

@@ -37,6 +37,7 @@ from gridtide.training.series.matching import (
     SeriesKind,
     common_shifts,
     format_key,
+    format_kind,
     locate_series,
     measure_delays,
 )
@@ -51,6 +52,25 @@ converted."""
 
 
 @dataclass(frozen=True)
+class Derivation:
+    """What a base was derived from, so that later steps can be derived in the same way.
+
+    `inputs`: the key of each input column, dropped ones too, and its series, None where the location has none;
+    `targets` and `future`: the key of the kind of each series, and its name, in the order of the arrays; `units`: by
+    series; `limits`: by target, the lowest and highest accepted value.
+    """
+
+    inputs: Sequence[tuple[str, str | None]]
+    targets: Sequence[tuple[str, str]]
+    future: Sequence[tuple[str, str]]
+    units: Mapping[str, str]
+    limits: Mapping[str, Sequence[float]]
+
+
+NOTHING_DERIVED = Derivation((), (), (), {}, {})
+
+
+@dataclass(frozen=True)
 class Base:
     """T steps of F columns and K targets of one location.
 
@@ -60,7 +80,8 @@ class Base:
     series. `rejected`: by input or target and by rule, the number of rejected cells. `repeats`: by series, the number
     of observations with the key of another one. `limits`: by input, the lowest and highest accepted value, if there are
     limits. `forecasts`: by kind, the versions of the forecasts of the steps to predict. `corrections`: the records of
-    its series that were shifted and renamed as they were read (`curated.Corrections`).
+    its series that were shifted and renamed as they were read (`curated.Corrections`). `derivation`: what it was
+    derived from.
     """
 
     location: str
@@ -76,6 +97,7 @@ class Base:
     limits: Mapping[str, Sequence[float]]
     forecasts: Mapping[SeriesKind, Forecast] = field(default_factory=dict)
     corrections: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    derivation: Derivation = NOTHING_DERIVED
 
 
 def build_bases(spec: TrainingSpec, hourly: Hourly, rows: Period, names_read: Collection[str]) -> list[Base]:
@@ -102,8 +124,8 @@ def derive_bases(
     """Derives one base per location of `spec` from its series `located` in `hourly`; the columns show the hours at
     `shifts`.
 
-    `limits`, by location and input, are those of an earlier set; if None, they are fitted on the train hours. Raises
-    `TrainingError` for a target without a value.
+    `limits`, by location and by input (and `target …`, `future …`), are those of an earlier set; if None, they are
+    fitted on the train hours, and `TrainingError` is raised for a target without a value.
     """
     return align_bases(
         [
@@ -123,16 +145,27 @@ def _derive_base(
     limits: Mapping[str, Sequence[float]] | None,
 ) -> Base:
     """Derives the base of `location`, with the columns made of its own series."""
-    inputs, cleaned, limits = _clean_inputs(spec, hourly, rows, series.inputs, shifts, limits)
+    inputs, cleaned, accepted = _clean_inputs(spec, hourly, rows, series.inputs, shifts, limits)
     columns = derive_columns(inputs, hourly.period, location, spec.features)
     first_row = (rows.start - hourly.period.start) // hourly.step
     inside = slice(first_row, first_row + rows.duration // hourly.step)
     target_numbers = list(series.targets.values())
-    target_values, rejected = _clean_targets(spec, hourly, rows, inside, target_numbers)
-    train = splits.train_slice(spec, rows, hourly.period)
-    forecast_limits = fit_forecast_limits(hourly, train, series.future, spec.cleaning.absurd)
+    target_limits = _find_target_limits(spec, hourly, rows, target_numbers, limits)
+    target_values, rejected = _clean_targets(spec, hourly, inside, target_numbers, target_limits)
+    if limits is None:
+        _check_targets(spec, hourly, rows, target_numbers, target_values, rejected)
+    forecast_limits: Mapping[str, Sequence[float]]
+    if limits is None:
+        train = splits.train_slice(spec, rows, hourly.period)
+        forecast_limits = fit_forecast_limits(hourly, train, series.future, spec.cleaning.absurd)
+    else:
+        forecast_limits = {
+            hourly.names[number]: limits[key]
+            for number in series.future.values()
+            if (key := f"future {hourly.names[number]}") in limits
+        }
     forecasts, rejected_versions = collect_forecasts(hourly, rows, series.future, spec.cleaning, forecast_limits)
-    limits |= {f"future {name}": bounds for name, bounds in forecast_limits.items()}
+    accepted |= {f"future {name}": bounds for name, bounds in forecast_limits.items()}
     return Base(
         location.name,
         columns.features,
@@ -148,9 +181,28 @@ def _derive_base(
         .T,
         _count_rejected(inputs.features, cleaned, hourly, inside) | rejected | rejected_versions,
         {hourly.names[number]: int(hourly.repeats[number]) for number in (*series.inputs.values(), *target_numbers)},
-        limits,
+        accepted,
         forecasts,
         _select_corrections(hourly, {*series.inputs.values(), *target_numbers, *series.future.values()}),
+        _describe_derivation(hourly, inputs.features, series, target_limits),
+    )
+
+
+def _describe_derivation(
+    hourly: Hourly, inputs: Sequence[Feature], series: LocationSeries, target_limits: Floats
+) -> Derivation:
+    """Returns what a base with these `inputs`, and targets within `target_limits` (K, 2), was derived from."""
+    numbers = {*series.inputs.values(), *series.targets.values(), *series.future.values()}
+    return Derivation(
+        [(feature.key, feature.series) for feature in inputs],
+        [(format_kind(kind), hourly.names[number]) for kind, number in series.targets.items()],
+        [(format_kind(kind), hourly.names[number]) for kind, number in series.future.items()],
+        {hourly.names[number]: hourly.units[number] for number in sorted(numbers)},
+        {
+            hourly.names[number]: (float(lowest), float(highest))
+            for number, (lowest, highest) in zip(series.targets.values(), target_limits, strict=True)
+            if np.isfinite(lowest)
+        },
     )
 
 
@@ -221,21 +273,32 @@ def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:
     return slice(0, (rows.start - hourly.period.start) // hourly.step + train_end)
 
 
-def _clean_targets(
-    spec: TrainingSpec, hourly: Hourly, rows: Period, inside: slice, target_numbers: Sequence[int]
-) -> tuple[Floats, dict[str, dict[str, int]]]:
-    """Returns the true values (T, K) of the series `target_numbers` without impossible ones, and the number rejected of
-    each.
+def _find_target_limits(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    rows: Period,
+    target_numbers: Sequence[int],
+    limits: Mapping[str, Sequence[float]] | None,
+) -> Floats:
+    """Returns the lowest and the highest accepted value of each target, (K, 2): those of `limits`, or else fitted on
+    the train hours."""
+    if limits is None:
+        train = splits.train_slice(spec, rows, hourly.period)
+        return fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
+    names = [f"target {hourly.names[number]}" for number in target_numbers]
+    return np.array([limits.get(name, (-np.inf, np.inf)) for name in names], float).reshape(-1, 2)
 
-    Raises `TrainingError` for a target without any remaining value.
-    """
+
+def _clean_targets(
+    spec: TrainingSpec, hourly: Hourly, inside: slice, target_numbers: Sequence[int], limits: Floats
+) -> tuple[Floats, dict[str, dict[str, int]]]:
+    """Returns the true values (T, K) of the series `target_numbers` without impossible ones and those outside `limits`
+    (K, 2), and the number rejected of each."""
     names = [hourly.names[goal] for goal in target_numbers]
     natures = [
         find_nature(SeriesName.parse(name).variable, hourly.units[goal])
         for name, goal in zip(names, target_numbers, strict=True)
     ]
-    train = splits.train_slice(spec, rows, hourly.period)
-    limits = fit_limits(hourly.values[target_numbers][:, train], spec.cleaning.absurd)
     observed = hourly.values[target_numbers]
     target_values, rules = reject_values(observed, natures, spec.cleaning, limits, spec.quality, hourly.step)
     run_length = CAUSAL_LIMITS.repeat if spec.cleaning.is_screened else spec.cleaning.repeat
@@ -248,10 +311,22 @@ def _clean_targets(
         | _count_refused(hourly, target_numbers[index], inside)
         for index, name in enumerate(names)
     }
-    for name, values in zip(names, target_values[:, inside], strict=True):
-        if np.isnan(values).all():
-            raise _target_without_values(spec, hourly, rows, name, rejected[f"target {name}"])
     return target_values[:, inside].T, rejected
+
+
+def _check_targets(
+    spec: TrainingSpec,
+    hourly: Hourly,
+    rows: Period,
+    target_numbers: Sequence[int],
+    target_values: Floats,
+    rejected: Mapping[str, Mapping[str, int]],
+) -> None:
+    """Raises `TrainingError` for a target without any value among `target_values` (T, K)."""
+    for number, values in zip(target_numbers, target_values.T, strict=True):
+        if np.isnan(values).all():
+            name = hourly.names[number]
+            raise _target_without_values(spec, hourly, rows, name, rejected[f"target {name}"])
 
 
 def _target_without_values(

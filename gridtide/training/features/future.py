@@ -25,7 +25,7 @@ from gridtide.quality.natures import Nature, find_nature
 from gridtide.training.features.columns import ABSENT, Feature
 from gridtide.training.series.cleaning import fit_limits
 from gridtide.training.series.hourly import Hourly
-from gridtide.training.series.matching import SeriesKind
+from gridtide.training.series.matching import SeriesKind, format_kind
 from gridtide.training.spec import Cleaning
 from gridtide.training.windows.windows import Windows
 
@@ -73,10 +73,9 @@ def collect_forecasts(
         rejected[f"future {name}"] = rules
         order = np.lexsort((versions.known_row, versions.row))
         order = order[believed[order]]
-        key = f"{kind.source}/{kind.number}/{kind.variable}"
         formula = f"latest value of {name} for the step that was available by t0"
         forecasts[kind] = Forecast(
-            Feature(name, unit, formula, 0, name, key),
+            Feature(name, unit, formula, 0, name, format_kind(kind)),
             versions.row[order] - first_row,
             versions.known_row[order].astype(np.int64) - first_row,
             versions.value[order],
@@ -177,6 +176,41 @@ class FutureBase:
         gathered[..., 2 * self.begin.shape[1] :] = self.calendar[place, rows]
         gathered[~is_target] = np.nan
         return gathered
+
+    def take_steps(self, steps: slice) -> FutureBase:
+        """Returns what was known of the consecutive `steps`; times still count from the first step of all."""
+        begin = self.begin[:, :, steps.start : steps.stop + 1]
+        numbers = [np.arange(row[0], row[-1]) for row in begin.reshape(-1, begin.shape[2])]
+        ends = np.cumsum([0, *map(len, numbers)])[:-1].reshape(begin.shape[:2])
+        chosen = np.concatenate([np.empty(0, np.int64), *numbers])
+        return replace(
+            self,
+            begin=(begin - begin[:, :, :1] + ends[:, :, None]).astype(np.int32),
+            known_row=self.known_row[chosen],
+            value=self.value[chosen],
+            calendar=self.calendar[:, steps],
+        )
+
+    def append(self, later: FutureBase) -> FutureBase:
+        """Returns what was known of these steps and of those of `later`, which follow them and count times from the
+        first of these."""
+        counts = np.diff(self.begin[:, :, [0, -1]], axis=2) + np.diff(later.begin[:, :, [0, -1]], axis=2)
+        firsts = (np.cumsum(counts.reshape(-1)) - counts.reshape(-1)).reshape(counts.shape)
+        own = self.begin - self.begin[:, :, :1] + firsts
+        begin = np.concatenate([own, (later.begin - later.begin[:, :, :1])[:, :, 1:] + own[:, :, -1:]], axis=2)
+        parts: dict[str, list[npt.NDArray[np.generic]]] = {"known_row": [], "value": []}
+        for place, number in np.ndindex(*self.begin.shape[:2]):
+            for base in (self, later):
+                versions = slice(base.begin[place, number, 0], base.begin[place, number, -1])
+                for name, arrays in parts.items():
+                    arrays.append(getattr(base, name)[versions])
+        return FutureBase(
+            begin.astype(np.int32),
+            np.concatenate([np.empty(0, np.int32), *parts["known_row"]]),
+            np.concatenate([np.empty(0, np.float32), *parts["value"]]),
+            np.concatenate([self.calendar, later.calendar], axis=1),
+            self.rows_per_day,
+        )
 
     def _find_latest(self, first: Integers, end: Integers, row: Integers) -> Integers:
         """Returns the last of the versions `first` to `end` (N, H) that was known by the end of `row` (N, 1), or the

@@ -52,7 +52,7 @@ def write_markdown(report: Mapping[str, Any], lake: str) -> str:
             lines.append(f"| {column} | " + " | ".join(f"{share:.1%}" for share in shares.values()) + " |")
         for finding in _describe_location(name, location):
             lines += ["", finding]
-    for finding in _describe_dropped(report):
+    for finding in _describe_extension(report) + _describe_dropped(report):
         lines += ["", finding]
     return "\n".join(lines)
 
@@ -61,7 +61,7 @@ def list_findings(report: Mapping[str, Any]) -> list[str]:
     """Returns what a reader of the `report` must know of the set, a sentence each: what was corrected, rejected,
     imputed, missing or left out, how far values lie from the mean of the train hours, and which targets were known
     before."""
-    sentences = _describe_corrections(report.get("corrections", {}))
+    sentences = _describe_corrections(report.get("corrections", {})) + _describe_extension(report)
     for name, location in report["locations"].items():
         for column, shares in location["inputs"].items():
             parts = [f"{share:.1%} {quality}" for quality, share in shares.items() if share and quality != "reported"]
@@ -105,6 +105,23 @@ def _describe_corrections(corrections: Mapping[str, Any]) -> list[str]:
         for record in corrections.get("aliases", ())
     ]
     return shifts + aliases
+
+
+def _describe_extension(report: Mapping[str, Any]) -> list[str]:
+    """Returns which hours were added to an earlier set, and how many of its own the lake has otherwise now."""
+    if "extends" not in report:
+        return []
+    extends = report["extends"]
+    begin, end = (moment[:16] for moment in extends["period"])
+    sentences = [f"Extends the set {extends['fingerprint'][:16]} by {begin}/{end}, from {extends['inputs']} more files"]
+    for location, counts in extends["different"].items():
+        first, last = (counts[key][:16] for key in ("from", "to"))
+        sentences.append(
+            f"{counts['steps']} earlier {report['unit']} of {location}, from {first} to {last}, are other ones in the "
+            "lake now, because values came later or were revised; they stay as they were. A set that is prepared anew "
+            "takes them, and gridtide compare shows the cells"
+        )
+    return sentences
 
 
 def _describe_dropped(report: Mapping[str, Any]) -> list[str]:

@@ -203,6 +203,25 @@ def parse_key(key: str, step: timedelta = HOUR) -> tuple[SeriesKind, int]:
     return SeriesKind(source, variable, role, int(number)), parse_shift(shift, step)
 
 
+def format_kind(kind: SeriesKind) -> str:
+    """Returns the key of a series of `kind` that has no role: of a target, or of a forecast of the future.
+
+    >>> format_kind(SeriesKind("eia", "demand", "", 0))
+    'eia/0/demand'
+    """
+    return f"{kind.source}/{kind.number}/{kind.variable}"
+
+
+def parse_kind(key: str) -> SeriesKind:
+    """Returns the kind of a key that `format_kind` made.
+
+    >>> parse_kind("eia/0/demand")
+    SeriesKind(source='eia', variable='demand', role='', number=0)
+    """
+    source, number, variable = key.split("/", 2)
+    return SeriesKind(source, variable, "", int(number))
+
+
 def parse_shifts(keys: Iterable[str], step: timedelta = HOUR) -> dict[SeriesKind, tuple[int, ...]]:
     """Returns, by kind, the shifts of the input columns with these `keys`.
 

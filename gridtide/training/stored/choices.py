@@ -71,7 +71,7 @@ def choose_view(
     period = _find_period(spec, manifest)
     bounds = splits.find_bounds(spec, period)
     _check_train_end(spec, period, bounds.train_end, int(manifest["bounds"]["train_end"]))
-    placed = divide_locations(spec, period, bounds, _list_observed(manifest, mapped, bounds.steps)).rows
+    placed = divide_locations(spec, period, bounds, list_observed(manifest, mapped, bounds.steps)).rows
     unchanged = {key: array for key, array in mapped.items() if not key.startswith(("target_steps.", "windows."))}
     if any(key.startswith("future.") for key in unchanged):
         raise TrainingError(
@@ -174,7 +174,7 @@ def _take_columns(
     return {**manifest, "locations": locations}, {**mapped, **narrowed}
 
 
-def _list_observed(
+def list_observed(
     manifest: Mapping[str, Any], mapped: Mapping[str, npt.NDArray[Any]], steps: int
 ) -> list[ObservedCells]:
     """Returns what is observed of inputs and targets in the first `steps`, by location; of a location without inputs

@@ -30,6 +30,8 @@ SCALE_KEYS = ("scaling", "target_scaling", "unscaled_inputs", "unscaled_targets"
 WINDOW_KEYS = ("seq_len", "horizon", "stride", "gap", "gate", "start", "end", "splits", "min_inputs", "min_targets")
 """The keys of a spec that decide about windows, apart from cells."""
 
+EXTENDED = "one of them extends an earlier set, whose hours and scales it keeps"
+
 UNEXPLAINED = "a file of one of them was changed: spec, files and versions are equal"
 
 
@@ -71,7 +73,8 @@ def compare_sets(first: SetView, second: SetView) -> dict[str, Any]:
         },
     }
     differing = {key: value for key, value in compared.items() if value}
-    return {"equal": not differing, **differing, "reasons": _explain(differing)}
+    is_extended = any("extends" in manifest for manifest in manifests)
+    return {"equal": not differing, **differing, "reasons": _explain(differing, is_extended=is_extended)}
 
 
 def _describe_spec(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,15 +222,18 @@ def _compare_windows(sets: Pair, names: Pair, split: str) -> dict[str, int]:
     }
 
 
-def _explain(differing: Mapping[str, Any]) -> list[str]:
-    """Returns why cells, scales and windows differ, as far as the manifests tell: a sentence each."""
+def _explain(differing: Mapping[str, Any], *, is_extended: bool) -> list[str]:
+    """Returns why cells, scales and windows differ, as far as the manifests tell: a sentence each; `is_extended`: one
+    of the sets extends an earlier one."""
     spec_keys = set(differing.get("spec", {}))
     locations = differing.get("locations", {}).values()
     cells, scales = (any(kind in location for location in locations) for kind in ("cells", "scales"))
     of_cells = _name_keys(CELL_KEYS, spec_keys)
     of_cells += [_describe_files(differing["files"])] if "files" in differing else []
     of_cells += [f"other versions made them ({', '.join(differing['versions'])})"] if "versions" in differing else []
+    of_cells += [EXTENDED] if is_extended else []
     of_all = ["their periods differ"] if "period" in differing else []
+    of_all += [EXTENDED] if is_extended else []
     of_scales = [*_name_keys(SCALE_KEYS, spec_keys), *of_all, *(["cells of train hours may differ"] if cells else [])]
     of_windows = [*_name_keys(WINDOW_KEYS, spec_keys), *of_all, *(["other cells are observed"] if cells else [])]
     causes = {

@@ -1,0 +1,1 @@
+"""Adds new hours to a stored training set."""
