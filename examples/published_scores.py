@@ -16,15 +16,20 @@ screening of training sets leaves it, by what was known at the time.
 
 `load`: New England's days of 2019 at their begin, from demand alone, learned anew each month, with the load of `isone`
 as its history since 2003.
+
+All of `eia` takes about two hours of one core. With `--results FOLDER`, the predictions of each forecaster are stored
+there as soon as they are made: a run that was stopped goes on where it was, and one with other `--only` adds to it.
+Remove the folder after a change of the forecasters.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,9 +43,10 @@ import pyarrow.parquet as pq
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Config
-from gridtide.evaluation.comparison import compare_forecasters, score_comparison
+from gridtide.evaluation.comparison import Predictions, compare_forecasters, score_comparison
 from gridtide.evaluation.evaluation_set import EvaluationSet, open_evaluation
 from gridtide.evaluation.folds import Scheme
+from gridtide.evaluation.forecasters import registry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import from_columns
 from gridtide.periods import Period
@@ -98,18 +104,51 @@ def store(lake: Lake, config: Config, entry_name: str, columns: Mapping[str, Any
 def prepare(spec: dict[str, Any], config: Config, lake: Lake) -> Path:
     """Prepare the set of `spec`, and return its folder."""
     report = asyncio.run(preparation.prepare(spec, config, lake, replace=True))
-    return Path(lake.uri) / report["path"]
+    return Path(lake.uri) / str(report["path"])
 
 
-def score(
-    evaluation: EvaluationSet, models: Sequence[str], scheme: Scheme = "split", folds: int = 1
-) -> dict[str, float]:
-    """The MAPE of each model on the test split of `evaluation`, in percent."""
-    scores = score_comparison(compare_forecasters(evaluation, models, scheme, folds, quantiles=False))
-    return {row["model"]: row["mape"] for row in scores["scores"] if row["group"] == "all"}
+@dataclass(frozen=True)
+class ResultsFolder:
+    """The predictions that earlier runs have made, as files in `folder`; None stores nothing."""
+
+    folder: Path | None
+
+    def predict(
+        self, label: str, model: str, evaluation: EvaluationSet, scheme: Scheme, folds: int
+    ) -> npt.NDArray[np.float64]:
+        """The predictions (N, H) of `model` for the test windows of the set `label`, read if they are stored."""
+        if model == registry.ENSEMBLE:
+            parts = [self.predict(label, part, evaluation, scheme, folds) for part in registry.LEARNED]
+            return np.asarray(np.mean(parts, axis=0))
+        path = self.folder / f"{label}_{model}.npy" if self.folder else None
+        if path and path.is_file():
+            return np.asarray(np.load(path))
+        compared = compare_forecasters(evaluation, [model], scheme, folds, quantiles=False)
+        points = compared.predictions[model].points
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = path.with_suffix(".part")
+            with unfinished.open("wb") as file:
+                np.save(file, points)
+            unfinished.replace(path)
+        print(f"{label}: {model}, {compared.predictions[model].seconds:.0f} s", file=sys.stderr, flush=True)
+        return points
+
+    def score(
+        self, label: str, evaluation: EvaluationSet, models: Sequence[str], scheme: Scheme = "split", folds: int = 1
+    ) -> dict[str, float]:
+        """The MAPE in percent of each model on the test windows of the set `label`, over the steps for which every
+        model has a value."""
+        comparison = compare_forecasters(evaluation, ["day"], scheme, folds, quantiles=False)
+        points = {model: self.predict(label, model, evaluation, scheme, folds) for model in models}
+        predictions = {
+            model: Predictions(values, np.empty((*values.shape, 0)), 0.0) for model, values in points.items()
+        }
+        scores = score_comparison(replace(comparison, predictions=predictions))
+        return {row["model"]: row["mape"] for row in scores["scores"] if row["group"] == "all"}
 
 
-def compare_isone(path: Path, lake: Lake, config: Config) -> None:
+def compare_isone(path: Path, lake: Lake, config: Config, results: ResultsFolder) -> None:
     """Print the errors of 2006 in New England."""
     rows = pyarrow.csv.read_csv(path)
     days = [
@@ -141,7 +180,7 @@ def compare_isone(path: Path, lake: Lake, config: Config) -> None:
         "cleaning": {"stale": 0, "repeat": 0, "spike": 0},
     }
     models = ("day", "week", *LEARNED)
-    errors = score(open_evaluation(prepare(spec, config, lake)), models)
+    errors = results.score("isone_2006", open_evaluation(prepare(spec, config, lake)), models)
     print_table("ISO-NE 2006, MAPE in %", models, {"ISNE": errors})
 
 
@@ -180,28 +219,27 @@ def open_judged(folder: Path, truth: Truth, hidden: Sequence[str] = ()) -> Evalu
     return replace(evaluation, arrays={**evaluation.arrays, **targets})
 
 
-def compare_eia(lake: Lake, config: Config, truths: Mapping[str, Truth]) -> None:
+def compare_eia(lake: Lake, config: Config, truths: Mapping[str, Truth], results: ResultsFolder) -> None:
     """Print the errors of 2019 of the balancing authorities in `truths`."""
-    noon = {name: prepare(build_eia_spec(name, at_noon=True), config, lake) for name in truths}
-    operator = {name: score(open_judged(noon[name], truths[name]), ["operator"]) for name in truths}
-    simple = ("day", "week", *LEARNED)
-    errors = {}
+    simple = ("day", "week", "ridge", "kernel")
+    tables: dict[str, tuple[Sequence[str], dict[str, dict[str, float]]]] = {
+        "At midnight, from demand alone": (("operator", "day", "week", *LEARNED), {}),
+        "At noon of the day before, from demand alone": (("operator", *simple), {}),
+        "At noon of the day before, with the operator's forecast": (("operator", *LEARNED), {}),
+    }
+    at_midnight, alone, with_forecast = (errors for _, errors in tables.values())
     for name, truth in truths.items():
-        midnight = prepare(build_eia_spec(name, at_noon=False), config, lake)
-        errors[name] = operator[name] | score(open_judged(midnight, truth, [FORECASTS]), simple)
-    print_table("At midnight, from demand alone, MAPE of 2019 in %", ("operator", *simple), errors)
-    for title, hidden, models in (
-        ("from demand alone", [FORECASTS], ("day", "week", "ridge", "kernel")),
-        ("with the operator's forecast", [], LEARNED),
-    ):
-        errors = {
-            name: operator[name] | score(open_judged(noon[name], truth, hidden), models)
-            for name, truth in truths.items()
-        }
-        print_table(f"At noon of the day before, {title}, MAPE of 2019 in %", ("operator", *models), errors)
+        noon = prepare(build_eia_spec(name, at_noon=True), config, lake)
+        operator = results.score(f"{name}_noon", open_judged(noon, truth), ["operator"])
+        with_forecast[name] = operator | results.score(f"{name}_noon", open_judged(noon, truth), LEARNED)
+        midnight = open_judged(prepare(build_eia_spec(name, at_noon=False), config, lake), truth, [FORECASTS])
+        at_midnight[name] = operator | results.score(f"{name}_midnight", midnight, ("day", "week", *LEARNED))
+        alone[name] = operator | results.score(f"{name}_noon_alone", open_judged(noon, truth, [FORECASTS]), simple)
+    for title, (models, errors) in tables.items():
+        print_table(f"{title}, MAPE of 2019 in %", models, errors)
 
 
-def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None) -> None:
+def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None, results: ResultsFolder) -> None:
     """Print the errors of 2019 in New England from demand alone, learned anew each month."""
     models = ("day", "week", "ridge", "kernel")
     errors = {}
@@ -212,7 +250,7 @@ def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None)
     for year, start in since.items():
         folder = prepare(build_eia_spec("ISNE", at_noon=False) | {"start": start}, config, lake)
         judged = open_judged(folder, truth, [FORECASTS])
-        errors[f"ISNE since {year}"] = score(judged, models, "rolling", 12)
+        errors[f"ISNE since {year}"] = results.score(f"ISNE_{year}_monthly", judged, models, "rolling", 12)
     print_table("At midnight, from demand alone, learned each month, MAPE of 2019 in %", models, errors)
 
 
@@ -276,16 +314,18 @@ def main() -> None:
     parser.add_argument("path", type=Path)
     parser.add_argument("--only", nargs="*", default=list(AUTHORITIES), choices=list(AUTHORITIES), help="authorities")
     parser.add_argument("--history", type=Path, help="the table of isone, for load")
+    parser.add_argument("--results", type=Path, metavar="FOLDER", help="where predictions are stored, to go on later")
     arguments = parser.parse_args()
+    results = ResultsFolder(arguments.results)
     with tempfile.TemporaryDirectory() as folder:
         lake, config = Lake.open(folder), parse({"lake": folder, "apis": APIS})
         if arguments.table == "isone":
-            compare_isone(arguments.path, lake, config)
+            compare_isone(arguments.path, lake, config, results)
         elif arguments.table == "eia":
-            compare_eia(lake, config, store_eia(arguments.path, lake, config, arguments.only))
+            compare_eia(lake, config, store_eia(arguments.path, lake, config, arguments.only), results)
         else:
             truth = store_eia(arguments.path, lake, config, ["ISNE"])["ISNE"]
-            compare_load(lake, config, truth, arguments.history)
+            compare_load(lake, config, truth, arguments.history, results)
 
 
 if __name__ == "__main__":
