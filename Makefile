@@ -3,9 +3,10 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
-# Twice the number of cores, as half of the slow tests wait for servers and for late runs.
-WORKERS ?= 4
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# More than cores, as slow tests mostly wait for servers and for late runs; the others compute.
+WORKERS ?= 6
+quick: WORKERS := 3
+PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 # The extras to install: the requested ones, and mlx on platforms with wheels (Linux with glibc 2.35 or newer,
 # Apple silicon with macOS 14 or newer).

@@ -188,6 +188,7 @@ def local_days(period: Period, zone: ZoneInfo) -> Iterator[date]:
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
     """Returns the start of the local day `day` in UTC; local days are 23, 24 or 25 hours long."""
+    # Where a clock change skips midnight, this is the moment of the change; where it repeats it, the first of the two.
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 

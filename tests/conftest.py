@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,6 +22,10 @@ from tests.support.upstreams.eia_upstream import EiaUpstream, StartUpstream
 # a shared machine may pause in any example, which says nothing about the property
 settings.register_profile("gridtide", deadline=None)
 settings.load_profile("gridtide")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in its background with SIGINT ignored; what tests start would ignore it, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 gc.disable()  # until all is imported: each pass over it finds nothing to free, and they are a fifth of that time
 

@@ -66,6 +66,7 @@ def find_worker() -> Worker | None:
     try:
         with (find_state_folder() / LOCK).open() as lock:
             try:
+                # The worker holds this lock while it lives; the system releases it however the process ends.
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return Worker(**json.load(lock))
@@ -93,6 +94,7 @@ async def ensure_worker(api: str, pool: str) -> None:
         while process.poll() is None and time.time() < start_time + WORKER_START_TIMEOUT:
             workers = await client.read_workers_for_work_pool(pool, online, offset=0, limit=10)
             heartbeats = [worker.last_heartbeat_time for worker in workers if worker.last_heartbeat_time]
+            # A killed worker of the same name is ONLINE for a while, so that only a later heartbeat is of the new one.
             if any(heartbeat.timestamp() > start_time for heartbeat in heartbeats):
                 return
             await asyncio.sleep(0.2)
@@ -108,11 +110,12 @@ def stop_worker() -> Worker | None:
         return None
     for signalled in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
+            # The worker leads a group of its own: its runs are in it, also if the worker ends before them.
             os.killpg(worker.pid, signalled)
         deadline = time.monotonic() + STOP_TIMEOUT
         while time.monotonic() < deadline:
             try:
-                os.killpg(worker.pid, 0)
+                os.killpg(worker.pid, 0)  # no signal: fails once no process of the group is there
             except ProcessLookupError:
                 _remove_temporary_files()
                 return worker
@@ -173,7 +176,7 @@ def _find_process(run: FlowRun) -> psutil.Process | None:
 def _kill_tree(process: psutil.Process) -> None:
     """Kill the process and its descendants."""
     family = [process]
-    with suppress(psutil.Error):
+    with suppress(psutil.Error):  # listed before the kill, after which they are no longer its descendants
         family += process.children(recursive=True)
     for member in family:
         with suppress(psutil.NoSuchProcess):

@@ -143,9 +143,9 @@ def stop_server() -> Server | None:
     os.kill(server.pid, signal.SIGTERM)
     state_file = find_state_folder() / "server.json"
     deadline = time.monotonic() + STOP_TIMEOUT
-    while state_file.exists() and time.monotonic() < deadline:
+    while state_file.exists() and time.monotonic() < deadline:  # the server removes it last
         time.sleep(0.1)
-    if find_server() == server:
+    if find_server() == server:  # the pid alone may be that of another process by now
         os.kill(server.pid, signal.SIGKILL)
     return server
 

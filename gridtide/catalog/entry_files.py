@@ -47,12 +47,12 @@ class CatalogFile:
 
 @dataclass(frozen=True, slots=True)
 class EntryFiles:
-    """The sound files of `entry`, oldest first; `superseded` files no longer count, but training sets may have used
+    """The sound files of `entry`, oldest first; `superseded_files` no longer count, but training sets may have used
     them. `problems` name the files that cannot be read."""
 
     entry: Entry
     files: Sequence[CatalogFile] = ()
-    superseded: Sequence[CatalogFile] = ()
+    superseded_files: Sequence[CatalogFile] = ()
     problems: Sequence[str] = ()
 
     def group_series(self) -> list[SeriesGroup]:

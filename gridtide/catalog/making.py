@@ -50,7 +50,7 @@ class EntryParts:
     files: EntryFiles
     recent: Mapping[SeriesLabel, RecentSeries]
     memory: SeriesMemory
-    failed: Sequence[Period]
+    failed_periods: Sequence[Period]
     problems: Sequence[str] = ()
 
 
@@ -123,14 +123,14 @@ def describe_entry(parts: EntryParts, now: datetime) -> EntryRecord:
         entry.schedule or "",
         entry.resolution,
         files=len(files),
-        superseded=len(entry_files.superseded),
-        removed=sum(file.file.removed is not None for file in files),
+        superseded_files=len(entry_files.superseded_files),
+        removed_files=sum(file.file.removed is not None for file in files),
         rows=sum(listed_file.metadata.rows for listed_file in files),
         bytes=sum(file.file.size for file in files if not file.file.removed),
         newest=_find_newest(files, now),
-        covered=covered,
+        covered_periods=covered,
         due=find_due_end(entry, now),
-        failed=[period for period in parts.failed if missing(period, covered)],
+        failed_periods=[period for period in parts.failed_periods if missing(period, covered)],
         problems=parts.problems,
     )
 

@@ -69,10 +69,10 @@ class CoveredTime(tuple[Period, ...]):
 class SeriesRecord:
     """A series of an entry.
 
-    `covered` are the periods of the files that list it, joined; their share of the time from the first to the last is
-    its `coverage`, None for snapshots. `late_by` is how much its last value is behind what is due. `files` counts the
-    files that list it. `recent` are its last weeks, None if they have no rows; `last_value` is then that of the
-    monitor's memory.
+    `covered_time` is that of the files that list it; its share of the time from the first to the last moment is the
+    `coverage`, None for snapshots. `late_by` is how much its last value is behind what is due. `files` counts the files
+    that list it. `recent` are its last weeks, None if they have no rows; `last_value` is then that of the monitor's
+    memory.
     """
 
     name: SeriesName
@@ -80,7 +80,7 @@ class SeriesRecord:
     unit: str
     meaning: str
     resolution: timedelta
-    covered: CoveredTime
+    covered_time: CoveredTime
     files: int
     last_value: datetime | None
     freshness: Freshness
@@ -95,16 +95,16 @@ class SeriesRecord:
     @property
     def period(self) -> Period | None:
         """The time from the first to the last of the periods or snapshots that list the series."""
-        if self.covered:
-            return Period(self.covered[0].start, self.covered[-1].end)
+        if self.covered_time:
+            return Period(self.covered_time[0].start, self.covered_time[-1].end)
         return self.snapshots
 
     @property
     def coverage(self) -> float | None:
         """The share of `period` that files cover, 0 to 1; None for snapshots."""
-        if not self.covered:
+        if not self.covered_time:
             return None
-        return self.covered.duration / (self.covered[-1].end - self.covered[0].start)
+        return self.covered_time.duration / (self.covered_time[-1].end - self.covered_time[0].start)
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as JSON: times in ISO 8601, lengths in seconds."""
@@ -117,7 +117,7 @@ class SeriesRecord:
             "meaning": self.meaning,
             "resolution": int(self.resolution.total_seconds()),
             "period": format_bounds(self.period),
-            "covered": self.covered.texts,
+            "covered": self.covered_time.texts,
             "coverage": None if self.coverage is None else round(self.coverage, 4),
             "files": self.files,
             "freshness": {
@@ -137,9 +137,10 @@ class SeriesRecord:
 class EntryRecord:
     """An entry: where its files are, how many there are, and what they cover.
 
-    `files`, `superseded` and `removed` count files; the removed ones are in compacted months. `covered` are the periods
-    for which the files answer all that the entry requests now, `due` is the end of what is due. `newest` is the stamp
-    of the newest file. `problems` are files that cannot be read and the like, in sentences.
+    `files`, `superseded_files` and `removed_files` count files; the removed ones are in compacted months.
+    `covered_periods` are those for which the files answer all that the entry requests now, `failed_periods` those that
+    were requested without success and are still missing; `due` is the end of what is due. `newest` is the stamp of the
+    newest file. `problems` are files that cannot be read and the like, in sentences.
     """
 
     name: str
@@ -151,23 +152,23 @@ class EntryRecord:
     schedule: str
     resolution: timedelta
     files: int
-    superseded: int
-    removed: int
+    superseded_files: int
+    removed_files: int
     rows: int
     bytes: int
     newest: datetime | None
-    covered: Sequence[Period]
+    covered_periods: Sequence[Period]
     due: datetime
-    failed: Sequence[Period] = ()
+    failed_periods: Sequence[Period] = ()
     problems: Sequence[str] = ()
 
     @property
     def coverage(self) -> float | None:
         """The covered share from the first covered moment to what is due, 0 to 1; None if nothing is covered."""
-        if not self.covered:
+        if not self.covered_periods:
             return None
-        span = max(self.due, self.covered[-1].end) - self.covered[0].start
-        return sum((stretch.duration for stretch in self.covered), timedelta()) / span
+        span = max(self.due, self.covered_periods[-1].end) - self.covered_periods[0].start
+        return sum((stretch.duration for stretch in self.covered_periods), timedelta()) / span
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the record as JSON: times in ISO 8601, lengths in seconds."""
@@ -181,15 +182,15 @@ class EntryRecord:
             "schedule": self.schedule,
             "resolution": int(self.resolution.total_seconds()),
             "files": self.files,
-            "superseded": self.superseded,
-            "removed": self.removed,
+            "superseded": self.superseded_files,
+            "removed": self.removed_files,
             "rows": self.rows,
             "bytes": self.bytes,
             "newest": format_moment(self.newest),
-            "covered": [format_bounds(stretch) for stretch in self.covered],
+            "covered": [format_bounds(stretch) for stretch in self.covered_periods],
             "due": format_moment(self.due),
             "coverage": None if self.coverage is None else round(self.coverage, 4),
-            "failed": [format_bounds(stretch) for stretch in self.failed],
+            "failed": [format_bounds(stretch) for stretch in self.failed_periods],
             "problems": list(self.problems),
         }
 

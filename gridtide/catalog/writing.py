@@ -49,7 +49,7 @@ async def picture_lake(
 
 async def _list_bodies(lake: Lake, entry_files: EntryFiles) -> dict[str, list[Body]]:
     entry = entry_files.entry
-    files = [listed_file.file for listed_file in (*entry_files.files, *entry_files.superseded)]
+    files = [listed_file.file for listed_file in (*entry_files.files, *entry_files.superseded_files)]
     return await list_bodies_by_file(lake, entry.output_folder, entry.file_prefix, files)
 
 

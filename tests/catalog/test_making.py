@@ -70,9 +70,9 @@ async def test_a_series_is_covered_by_the_files_that_list_it(lake: Lake) -> None
     await put_hours(lake, demand, 10, 20, "ISNE")
     await put_hours(lake, demand, 30, 40, "ISNE", "CISO")
     series = by_name(await make(lake, configured(demand)))
-    assert list(series["eia/ISNE/demand"].covered) == [hours(0, 20), hours(30, 40)]
+    assert list(series["eia/ISNE/demand"].covered_time) == [hours(0, 20), hours(30, 40)]
     assert series["eia/ISNE/demand"].coverage == 0.75
-    assert list(series["eia/CISO/demand"].covered) == [hours(0, 10), hours(30, 40)]
+    assert list(series["eia/CISO/demand"].covered_time) == [hours(0, 10), hours(30, 40)]
     assert series["eia/CISO/demand"].coverage == 0.5
     assert (series["eia/ISNE/demand"].files, series["eia/CISO/demand"].files) == (3, 2)
 
@@ -149,7 +149,7 @@ async def test_compacted_and_pruned_files_are_described_as_before(lake: Lake) ->
     assert [series.as_dict() for series in (await make(lake, config)).series] == before
     await curated.prune(lake, demand, datetime.now(UTC) + 90 * DAY)
     catalogue = await make(lake, config)
-    assert catalogue.entries[0].removed == 2
+    assert catalogue.entries[0].removed_files == 2
     assert [series.as_dict() for series in catalogue.series] == before
 
 
@@ -161,7 +161,7 @@ async def test_a_damaged_file_is_a_problem_and_no_failure(lake: Lake, tmp_path: 
     damaged = sorted((tmp_path / "demand").glob("*.parquet"))[-1]
     damaged.write_bytes(damaged.read_bytes()[:100])
     catalogue = await make(lake, configured(demand))
-    assert list(catalogue.series[0].covered) == [hours(0, 10)]
+    assert list(catalogue.series[0].covered_time) == [hours(0, 10)]
     assert any(damaged.name in problem for problem in catalogue.entries[0].problems)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 
 from gridtide.lake import Lake
 from gridtide.sources import registry
@@ -34,6 +35,7 @@ def test_a_page_holds_every_picture_of_every_location() -> None:
     assert page == report_page.render_page(made, manifest.describe_set(made, []))
 
 
+@pytest.mark.slow  # a set of ten years takes ten seconds to make up
 def test_a_page_takes_well_under_a_second_and_loads_no_drawing_library() -> None:
     """A page over ten years is drawn from few points: less than a second of CPU, and less than 1 MB a location."""
     made = training_set(3650, seq_len=48, horizon=24)

@@ -158,8 +158,8 @@ def _describe_entry(entry: EntryRecord) -> dict[str, Any]:
     """Returns an entry for the page: as in the catalogue, with times in ms since 1970."""
     return {
         **entry.as_dict(),
-        "covered": [[1000 * bound for bound in _count_bounds(stretch)] for stretch in entry.covered],
-        "failed": [[1000 * bound for bound in _count_bounds(stretch)] for stretch in entry.failed],
+        "covered": [[1000 * bound for bound in _count_bounds(stretch)] for stretch in entry.covered_periods],
+        "failed": [[1000 * bound for bound in _count_bounds(stretch)] for stretch in entry.failed_periods],
         "due": 1000 * _count_seconds(entry.due),
         "newest": 1000 * _count_seconds(entry.newest) if entry.newest else None,
     }
@@ -171,7 +171,7 @@ def _describe_set(record: SetRecord, picture: LakePicture) -> dict[str, Any]:
     hashes = {
         file.path: file.metadata.content_hash
         for entry_parts in picture.parts
-        for file in (*entry_parts.files.files, *entry_parts.files.superseded)
+        for file in (*entry_parts.files.files, *entry_parts.files.superseded_files)
     }
     places = {
         f"{entry_parts.files.entry.output_folder}/{entry_parts.files.entry.file_prefix}_": entry_number
@@ -200,7 +200,7 @@ def list_files(entry_parts: EntryParts, picture: LakePicture) -> dict[str, Any]:
     months: dict[str, int] = {}
     collections: dict[str, list[Any]] = {}
     rows = []
-    files = merge_files([entry_files.files, entry_files.superseded])
+    files = merge_files([entry_files.files, entry_files.superseded_files])
     for file in files:
         folders = _count_bodies(bodies.get(file.path, ()), collections)
         rows.append(
@@ -250,7 +250,7 @@ def _join_numbers(files: Sequence[CatalogFile], numbers: Mapping[str, int]) -> l
 
 def _describe_plot(record: SeriesRecord) -> dict[str, Any]:
     """Returns the details of a series: its last weeks, and its coverage and quality over time."""
-    details: dict[str, Any] = {"covered": record.covered.milliseconds}
+    details: dict[str, Any] = {"covered": record.covered_time.milliseconds}
     if record.corrections:
         details["corrections"] = list(map(describe_correction, record.corrections))
     if record.quality:

@@ -14,19 +14,18 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary_settings
 
 from deployments.machine.worker import Worker, find_worker, stop_worker
-from flows.run.local_server import STOP_TIMEOUT, find_server
+from flows.run.local_server import STOP_TIMEOUT, ensure_server, find_server
 from flows.run.metrics.exporting import ADDRESS
 from tests.support.processes.machine import gridtide, start, started, until
 from tests.support.processes.prometheus import answers, scrape
 from tests.support.processes.s3_servers import free_port
 from tests.support.processes.served import synthetic
 
-HOURLY = {"hourly": {"cron": "12 * * * *"}}
 GONE = {
-    "name": "gone", "url": "http://127.0.0.1:9/", "output_folder": "gone", "schedule": "hourly", "retries": 1,
+    "name": "gone", "url": "http://127.0.0.1:9/", "output_folder": "gone", "schedule": "weekly", "retries": 1,
     "records": "rows", "time": "time", "value": "mw",
 }  # fmt: skip
 
@@ -34,8 +33,12 @@ GONE = {
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) -> None:
-    """Two concurrent `up` share one server and one worker, whose runs are scraped; `down` ends all, and the server
-    records it. A worker also ends itself if it was started with SIGINT ignored, as a shell does in the background."""
+    """Two concurrent `up` share one server and one worker, whose runs are scraped, and whose log has their failures,
+    although the commands that started it are quiet; `down` ends all, and the server records it. A worker also ends
+    itself if it was started with SIGINT ignored, as a shell does in the background."""
+    settings = json.loads((machine / "api_config.json").read_text())
+    failing = {"task_retries": {"count": 0}, "apis": [*settings["apis"], GONE]}
+    (machine / "api_config.json").write_text(json.dumps(settings | failing))
     port = free_port()
     both = [gridtide(machine, "up", **{ADDRESS: str(port)}) for _ in range(2)]
     for each in both:
@@ -47,10 +50,11 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     assert worker == Worker(worker.pid if worker else 0, server.url, "gridtide")
 
     with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
-        hourly, daily = (client.read_deployment_by_name(f"ingest/{name}") for name in ("hourly", "daily"))
-        run = client.create_flow_run_from_deployment(hourly.id)
+        run, failing_run, hanging = (start(client, f"ingest/{name}") for name in ("hourly", "weekly", "daily"))
         assert until(client, run, "Completed", "Failed", "Crashed").state_name == "Completed"
-        hanging = until(client, client.create_flow_run_from_deployment(daily.id), "Running")
+        until(client, failing_run, "Failed")
+        until(client, hanging, "Running")
+    assert "gone" in (machine / "home" / "gridtide" / "worker.log").read_text()
     assert [path.parent.name for path in (machine / "lake").rglob("*.parquet")] == ["grid"]
     assert 'gridtide_entry_failed{entry="grid",flow="ingest"} 0.0' in scrape(port)
 
@@ -86,20 +90,10 @@ def test_down_ends_what_a_killed_worker_left(machine: Path) -> None:
         output, _ = gridtide(machine, "down").communicate()
     assert "Stopped the Prefect server" in output
     assert not process.is_running()
-    with started(machine) as (client, _):
+    with temporary_settings({PREFECT_SERVER_API_PORT: 0}):
+        url = ensure_server()
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         assert client.read_flow_run(orphan.id).state_name == "Crashed"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_what_goes_wrong_is_in_the_logs(machine: Path) -> None:
-    """Failures of runs are in the log of the worker, although the command that started it is quiet."""
-    (machine / "api_config.json").write_text(
-        json.dumps({"schedules": HOURLY, "task_retries": {"count": 0}, "apis": [GONE]})
-    )
-    with started(machine) as (client, _):
-        until(client, start(client, "ingest/hourly"), "Failed")
-    assert "gone" in (machine / "home" / "gridtide" / "worker.log").read_text()
 
 
 @pytest.mark.slow

@@ -28,6 +28,8 @@ from tests.support.processes.prefect_servers import LATER_START, furnish
 
 ROOT = Path(__file__).resolve().parents[3]
 
+SCHEDULES = {"hourly": "12 * * * *", "daily": "35 7 * * *", "weekly": "40 7 * * 1", "monthly": "45 7 1 * *"}
+
 
 def gridtide(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start the command in `folder`."""
@@ -96,8 +98,8 @@ def furnished(folder: Path, database: Path, *apis: dict[str, Any]) -> Iterator[P
 
 
 def configure(folder: Path, *apis: dict[str, Any]) -> None:
-    """Write the configuration of a machine with `apis`, for which there is an hourly and a daily schedule."""
-    schedules = {"hourly": {"cron": "12 * * * *"}, "daily": {"cron": "35 7 * * *"}}
+    """Write the configuration of a machine with `apis`, for which there are the `SCHEDULES`."""
+    schedules = {name: {"cron": cron} for name, cron in SCHEDULES.items()}
     (folder / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
 
 

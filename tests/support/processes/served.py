@@ -34,8 +34,6 @@ def served(config: dict[str, Any], folder: Path, server: str, home: Path, **vari
         **variables,
     }
     log = folder / "serve.log"
-    # A shell starts what runs in the background with SIGINT ignored, and processes inherit that.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "deployments.cli", "serve"],
@@ -44,7 +42,6 @@ def served(config: dict[str, Any], folder: Path, server: str, home: Path, **vari
             stdout=output,
             stderr=output,
         )
-    signal.signal(signal.SIGINT, handler)
     try:
         while "Serving" not in log.read_text():
             assert process.poll() is None, log.read_text()
