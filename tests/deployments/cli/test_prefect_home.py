@@ -34,10 +34,12 @@ def run(folder: Path, *arguments: str, **variables: str) -> subprocess.Completed
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=lambda arguments: arguments[0])
-@pytest.mark.parametrize("variable", ["PREFECT_HOME", "HOME"])
+@pytest.mark.parametrize(
+    ("variable", "arguments"), [("HOME", ["ingest"]), *(("PREFECT_HOME", command) for command in COMMANDS)], ids=str
+)
 def test_every_command_names_the_folder_and_the_fix(variable: str, arguments: list[str], tmp_path: Path) -> None:
-    """Every command that needs Prefect ends with one message and exit code 2, without a traceback."""
+    """Every command that needs Prefect ends with one message and exit code 2, without a traceback. Which of the two
+    variables leads to the folder is of no matter to the command."""
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "below"  # which not even root can make
     ended = run(tmp_path, *arguments, **{variable: str(folder)})
