@@ -220,12 +220,20 @@ class ByteStore:
 def read_local_file(path: str, folder: str, last: int | None) -> bytes:
     """Returns the bytes of the file at `path` in the local `folder`; only the `last` bytes, if given.
 
-    The obstore client reads each file in a thread of its own, which takes up to ten times as long.
+    The obstore client reads each file in a thread of its own, which takes up to ten times as long. A named pipe is
+    empty, as waiting for its writer would stop every reader of the lake.
     """
-    with open(f"{folder}/{path}", "rb", buffering=0) as file:  # noqa: PTH123  # building a `Path` takes as long as reading
+    # building a `Path` takes as long as reading
+    with open(f"{folder}/{path}", "rb", buffering=0, opener=_open_without_waiting) as file:
+        if not file.seekable():
+            return b""
         if last is not None:
             file.seek(-min(last, file.seek(0, os.SEEK_END)), os.SEEK_END)
         return file.read()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _probe_name() -> str:

@@ -1,6 +1,7 @@
 """Reading the metadata of files of which some are damaged."""
 
 import json
+import os
 from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -82,3 +83,14 @@ async def test_what_was_checked_before_is_not_read_again(tmp_path: Path) -> None
     (tmp_path / paths[0]).unlink()
     after = await soundness.check_files(lake, files, Period(START, START + 2 * DAY), before)
     assert (after.contents.keys(), after.problems) == (set(paths), [])
+
+
+async def test_a_named_pipe_with_a_name_of_the_lake_stops_no_reader(tmp_path: Path) -> None:
+    """A reader does not wait for somebody to write into it: it is a damaged file, or passed over."""
+    lake = Lake.open(str(tmp_path))
+    (tmp_path / "grid").mkdir()
+    os.mkfifo(tmp_path / "grid" / "grid_20240310_061200_20240301T0000_20240302T0000.parquet")
+    files = await lake.list_files("grid", "grid")
+    checked = await soundness.check_files(lake, files, Period(START - 30 * DAY, START + 999 * DAY))
+    assert checked.contents == {}
+    assert len(checked.damaged_files) == len(files)

@@ -66,7 +66,8 @@ async def _find_silent(lake: Lake, entry: Entry, memory: SeriesMemory, now: date
     """Returns the silent series. A series that was reported stays silent until it has a new value."""
     silent, by_day = [], defaultdict[datetime, list[Candidate]](list)
     for candidate in find_candidates(entry, memory.last_rows, now):
-        if memory.reported.get(candidate.series.label) == candidate.since:
+        was_reported = memory.reported.get(candidate.series.label) == candidate.since
+        if was_reported and candidate.series.stored != "zeros":  # zeros after nulls may be values
             silent.append(candidate.series)
         else:
             by_day[floor(candidate.since, timedelta(days=1))].append(candidate)

@@ -222,3 +222,28 @@ async def test_a_silent_series_stays_silent_while_its_entry_changes(
             document = {"stamp": document["stamp"], "series": [item[:6] for item in document["series"]], "reported": []}
             await lake.store.put(MEMORY, msgspec.json.encode(document), replace=True)
     assert tuple(silent_so_far) == tuple(silent_by_step)
+
+
+@pytest.mark.parametrize(
+    ("zeros_before", "expected"), [(0, ["E (nulls)", "E (zeros)", ""]), (4, ["E (nulls)", "", ""])]
+)
+async def test_a_series_of_nulls_then_zeros_is_back_when_its_values_are(
+    tmp_path: Path, zeros_before: int, expected: list[str]
+) -> None:
+    """Zeros after nulls are the same silence, unless the series was zero now and then before."""
+    lake = Lake.open(str(tmp_path))
+
+    def value_of(hour: datetime) -> float | None:
+        if hour < TODAY:
+            return 0.0 if hour.hour < zeros_before else 5.0
+        return None if hour < TODAY + DAY else 0.0 if hour < TODAY + 2 * DAY else 5.0
+
+    await put(lake, Period(TODAY - 20 * DAY, TODAY), {"A": until(TODAY), "E": value_of}, TODAY)
+    looks = []
+    for day in range(3):
+        start = TODAY + day * DAY
+        await put(lake, Period(start, start + DAY), {"A": until(start + DAY), "E": value_of}, start + DAY)
+        result = await look(lake, start + DAY)
+        looks.append("".join(f"E ({series.stored})" for series in result.silent if series.location == "E"))
+    assert looks == expected
+    assert result.back == ([("E", "load")] if zeros_before == 0 else [])
