@@ -21,6 +21,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from deployments.registry import catalogue
 from deployments.registry.deploy import POOL, ensure_work_pool, read_registered, register_deployments
 from deployments.registry.prefect_yaml import render_prefect_yaml
+from gridtide import __version__
 from gridtide.config.loading import load, parse
 from gridtide.errors import ConfigurationError
 from tests.support.processes.served import synthetic
@@ -72,7 +73,7 @@ async def test_a_deployment_says_what_when_and_why(tmp_path: Path) -> None:
         "America/New_York",
     )
     assert made.tags == ["gridtide", "synthetic"]
-    assert made.version == "0.1.0"
+    assert made.version == __version__
     assert made.global_concurrency_limit is not None
     assert made.global_concurrency_limit.limit == 1
     assert made.concurrency_options is not None
