@@ -189,7 +189,7 @@ def find_problems(entry: Mapping[str, Any]) -> list[str]:
     match, product = _WITHOUT_HISTORY.search(url_parts.path), _find_product(url)
     if match is None or product is None or not _API.search(url_parts.path):
         return []
-    location = "/location/4000" if product.located else ""
+    location = "/location/4000" if product.has_locations else ""
     form = urlunsplit(url_parts._replace(path=f"{url_parts.path[: match.start()]}/current{location}"))
     return [f"url: no history exists of /{match[1]}; use {form}"]
 
@@ -418,7 +418,9 @@ def _read_intervals(
         yield {
             "interval_start": starts,
             "interval_end": [start + interval_length for start in starts],
-            "location": [_read_location(record, url_location) for record in holders] if product.located else SYSTEM,
+            "location": [_read_location(record, url_location) for record in holders]
+            if product.has_locations
+            else SYSTEM,
             "variable": variable,
             "unit": unit_of(VARIABLES, variable),
             "value": values,
@@ -600,9 +602,9 @@ class Product:
     """A resource of the API: its defaults and how it is read.
 
     `path` are the words that its URL contains, `root` is the element that repeats in its answers, `policy` are the
-    defaults of an entry. `fields` maps the upstream's fields to variables, for readers that use it. Records of a
-    `located` product name a location; other records are for the whole system. A `by_location` resource gives whole days
-    of only one location. If the URL names no location, a day is requested once for each of `zones`.
+    defaults of an entry. `fields` maps the upstream's fields to variables, for readers that use it. Records name their
+    location if it `has_locations`; other records are for the whole system. A `by_location` resource gives whole days of
+    only one location. If the URL names no location, a day is requested once for each of `zones`.
     """
 
     path: str
@@ -611,7 +613,7 @@ class Product:
     read: Callable[[Product, Sequence[ApiRecord], str | None, LeftOut], Iterator[ColumnValues]] = _read_intervals
     fields: Mapping[str, str] = field(default_factory=dict)
     step: timedelta = timedelta(hours=1)
-    located: bool = False
+    has_locations: bool = False
     by_location: bool = False
     zones: Sequence[str] = ()
 
@@ -628,7 +630,7 @@ def _make_lmp(path: str, root: str, policy: Mapping[str, Any], variable: str, **
         "CongestionComponent": f"{variable}_congestion",
         "LossComponent": f"{variable}_loss",
     }
-    return Product(path, root, policy, fields=fields, located=True, **options)
+    return Product(path, root, policy, fields=fields, has_locations=True, **options)
 
 
 def _make_frequent_lmp(path: str, root: str, minutes: int, variable: str, **policy: Any) -> Product:
@@ -652,7 +654,7 @@ PRODUCTS = (
         "HourlySystemLoad",
         HOURLY_POLICY,
         fields={"Load": "load", "NativeLoad": "load_native", "ArdDemand": "load_ard"},
-        located=True,
+        has_locations=True,
     ),
     Product(
         "fiveminutesystemload",
@@ -678,7 +680,7 @@ PRODUCTS = (
         "HourlyRtDemand",
         SETTLED_POLICY,
         fields={"Load": "demand_real_time"},
-        located=True,
+        has_locations=True,
         zones=DEMAND_ZONES,
     ),
     Product(
@@ -686,7 +688,7 @@ PRODUCTS = (
         "HourlyDaDemand",
         DAY_AHEAD_POLICY,
         fields={"Load": "demand_day_ahead"},
-        located=True,
+        has_locations=True,
         zones=DEMAND_ZONES,
     ),
     Product("morningreport", "MorningReport", REPORT_POLICY, _read_morning_report),

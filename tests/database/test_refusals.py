@@ -55,7 +55,7 @@ QUERY = "select ts, meter, mw{} from readings where ts >= :start and ts < :end"
         ({"table": None, "query": QUERY.format(", nextval('numbers')")}, ConfigurationError, "read-only transaction"),
         ({"table": None, "query": "insert into readings values (:start, :end, 1)"}, ConfigurationError, "insert"),
         ({"table": None, "query": QUERY.format(", mw / (mw - 1)")}, ConfigurationError, "division by zero"),
-        ({"table": None, "query": QUERY.format(", pg_sleep(20)"), "timeout": 0.3}, UpstreamError, "within 0.3 s"),
+        ({"table": None, "query": QUERY.format(", pg_sleep(200)"), "timeout": 0.3}, UpstreamError, "within 0.3 s"),
     ],
 )
 async def test_a_statement_that_cannot_run_says_why(
@@ -65,7 +65,7 @@ async def test_a_statement_that_cannot_run_says_why(
     start_time = time.monotonic()
     error = await _fail(f"postgresql://{postgres.address}", tmp_path, **keys)
     assert (type(error), words in str(error).replace("INSERT", "insert")) == (kind, True), str(error)
-    assert time.monotonic() - start_time < 10
+    assert time.monotonic() - start_time < 100  # also on a loaded machine
     assert postgres.query("select count(*), (select is_called from numbers) from readings") == "1|f\n"
 
 

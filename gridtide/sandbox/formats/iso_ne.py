@@ -85,14 +85,14 @@ class Resource:
     """One resource: the element of its records, the function that makes them, and its paths.
 
     `current` is the shape of a single current record: `records` are a list of one as usual, an `object` is under the
-    plural root, a `bare` object or a bare `list` under the singular root; None if there is no current record. `located`
-    are the locations that may be requested; with `by_location` a day can be requested for a single location only.
+    plural root, a `bare` object or a bare `list` under the singular root; None if there is no current record.
+    `locations` may be requested; with `by_location` a day can be requested for a single one only.
     """
 
     singular: str
     records: Records
     current: Literal["records", "object", "bare", "list"] | None = "object"
-    located: Collection[str] = ()
+    locations: Collection[str] = ()
     by_location: bool = False
 
     @property
@@ -132,7 +132,7 @@ def write_refusal(status: int, window: float = 1, speed: float = 1) -> WireAnswe
 
 
 def _has_path(resource: Resource, day: str | None, location: str | None) -> bool:
-    if location is not None and location not in resource.located:
+    if location is not None and location not in resource.locations:
         return False
     return resource.current is not None if day is None else location is not None or not resource.by_location
 
@@ -428,7 +428,7 @@ RESOURCES = {
     "hourlylmp/da/final": Resource(
         "HourlyLmp",
         _list_intervals(ONE_HOUR, _find_market_clearing, _make_prices("day_ahead", ONE_HOUR), ONE_HOUR),
-        located=LOCATIONS,
+        locations=LOCATIONS,
     ),
     "hourlylmp/rt/final": Resource(
         "HourlyLmp",
@@ -439,12 +439,12 @@ RESOURCES = {
     "hourlylmp/rt/prelim": Resource(
         "HourlyLmp",
         _list_intervals(ONE_HOUR, _apply_lag(ONE_HOUR / 2), _make_prices("real_time_preliminary", ONE_HOUR)),
-        located=LOCATIONS,
+        locations=LOCATIONS,
     ),
     "fiveminutelmp": Resource(
         "FiveMinLmp",
         _list_intervals(FIVE_MINUTES, _apply_lag(FIVE_MINUTES), _make_prices("five_minute", FIVE_MINUTES)),
-        located=LOCATIONS,
+        locations=LOCATIONS,
         by_location=True,
     ),
     "fiveminutesystemload": Resource(
