@@ -186,6 +186,25 @@ def find_conversion(unit: str, target: str) -> Conversion | None:
     return Conversion(factor / target_factor, (offset - target_offset) / target_factor)
 
 
+HOURLY_POWER = {"power": "MW", "energy": "MWh"}
+"""Units by dimension in which power and the energy of an hour have equal numbers."""
+
+
+def find_hourly_conversion(unit: str, target: str) -> Conversion | None:
+    """Returns how values of whole hours in `unit` become values in `target`, as `find_conversion` does; the mean power
+    of an hour in MW is its energy in MWh.
+
+    >>> find_hourly_conversion("GW", "MWh"), find_hourly_conversion("MW", "USD/MWh")
+    (Conversion(factor=1000.0, offset=0.0), None)
+    """
+    conversion = find_conversion(unit, target)
+    if conversion is not None:
+        return conversion
+    base, target_base = (HOURLY_POWER.get(dimension(text) or "", "") for text in (unit, target))
+    to_base, from_base = find_conversion(unit, base), find_conversion(target_base, target)
+    return None if to_base is None or from_base is None else Conversion(to_base.factor * from_base.factor, 0.0)
+
+
 def dimension(unit: str) -> str | None:
     """Returns the dimension of `unit`, such as `power`; None for a unit that is not converted."""
     row = UNITS.get(SPELLINGS.get(unit, unit))

@@ -29,6 +29,7 @@ from gridtide.errors import GridtideError, one_line
 from gridtide.lake import Lake
 from gridtide.quality.daily import DayVerdict, find_bad_series
 from gridtide.quality.relations.residual_table import write_residuals
+from gridtide.quality.relations.retained_verdicts import retain_shared
 from gridtide.quality.table import read_verdicts, write_verdicts
 from tasks.lake import open_lake
 from tasks.notify.troubles import announce_changes
@@ -67,6 +68,8 @@ async def quality(
     for problem in shared.problems:
         get_run_logger().warning("Some checks of quality were not made: %s", problem)
     judged = _assign_verdicts(parts, shared)
+    if not judges_all:
+        judged = {name: retain_shared(verdicts, stored) for name, verdicts in judged.items()}
     rows = [row for verdicts in judged.values() for row in verdicts]
     changed = await write_verdicts(opened_lake, rows, stored, now, judges_all=judges_all)
     if shared.residuals and shared.start:

@@ -1,5 +1,5 @@
 """Compares hourly series that should agree: one quantity from two sources, a forecast with what came, parts with
-their sum, a value with its revisions; pure.
+their sum; pure.
 
 Hours are rows of UTC; NaN is missing. Only hours that both series have are compared.
 """
@@ -96,30 +96,3 @@ def sum_residuals(parts: Floats, signs: Floats, total: Floats) -> Floats:
     """
     residuals: Floats = signs @ parts - total
     return residuals
-
-
-@dataclass(frozen=True)
-class Revisions:
-    """By how much N hours with a later version were revised: `rows` (N,); `first`, `last` (N,): the first and the last
-    version; `versions` (N,): how many there are."""
-
-    rows: Integers
-    first: Floats
-    last: Floats
-    versions: Integers
-
-    @property
-    def sizes(self) -> Floats:
-        """The last version less the first, (N,)."""
-        return self.last - self.first
-
-
-def measure_revisions(rows: Integers, known_rows: Integers, values: Floats) -> Revisions:
-    """Measures the revisions of the versions `values` (N,) of the hours `rows` (N,) that were known by `known_rows`
-    (N,), in any order; hours with one version have none."""
-    order = np.lexsort((known_rows, rows))
-    sorted_rows, sorted_values = rows[order], values[order]
-    hours, begins, counts = np.unique(sorted_rows, return_index=True, return_counts=True)
-    revised = counts > 1
-    begins, counts = begins[revised], counts[revised]
-    return Revisions(hours[revised], sorted_values[begins], sorted_values[begins + counts - 1], counts)

@@ -1,6 +1,6 @@
 """Judges the days of hourly series, each by itself; pure. What several series say together is judged in `relations`.
 
-    completeness  the share of its hours with a value, beside the median of the days judged
+    completeness  the share of its hours with a value, beside the median of the days judged or of those before them
     accuracy      the share of its values that the screening flags; and by check the number of flagged hours
     timeliness    the hours by which the newest value of the series is behind what is due, on the last day
     clock         the hours between the middle of the solar day and noon, on the first day of each window
@@ -25,7 +25,7 @@ from gridtide.quality.flags import Flag, Screened
 from gridtide.quality.natures import find_nature
 from gridtide.quality.solar_clock import MOST_SHIFTED, WINDOW_DAYS, check_clocks
 from gridtide.sources.registry import find_longitude, find_quantity
-from gridtide.variables import SeriesName
+from gridtide.variables import SeriesName, find_hourly_conversion
 
 
 class DayVerdict(NamedTuple):
@@ -114,7 +114,7 @@ def _judge_completeness(
     hourly: HourlySeries, number: int, name: str, first_day: int, limits: DailyLimits
 ) -> Iterator[DayVerdict]:
     shares = _by_days(~np.isnan(hourly.values[number])) / 24
-    usual = float(np.median(shares[first_day:]))
+    usual = max(float(np.median(days)) for days in (shares[:first_day], shares[first_day:]) if len(days))
     threshold = limits.complete * usual
     for day in range(first_day, len(shares)):
         share = float(shares[day])
@@ -163,7 +163,9 @@ def _judge_clocks(hourly: HourlySeries, first_day: int) -> Iterator[DayVerdict]:
         return
     longitudes = [find_longitude(places[number].source, places[number].location) for number in solar]
     skipped_days = -((hourly.start - EPOCH) // DAY) % WINDOW_DAYS  # windows begin on the same days in every run
-    values = hourly.values[solar, skipped_days * 24 :]
+    conversions = [find_hourly_conversion(hourly.units[number], "MW") for number in solar]
+    megawatts = np.array([conversion.factor if conversion else 1.0 for conversion in conversions])
+    values = hourly.values[solar, skipped_days * 24 :] * megawatts[:, None]
     check = check_clocks(values, hourly.start + skipped_days * DAY, longitudes)
     for row, number in enumerate(solar):
         for window, start in enumerate(check.starts):

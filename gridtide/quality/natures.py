@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from gridtide.variables import find_conversion
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ NATURES = (
     Nature(r"marginal_\w+", ("1",), 0, 1),
     Nature(r"lmp_(day_ahead|real_time|real_time_preliminary|five_minute)", ("USD/MWh",), -10_000, 20_000, changes=True),
     Nature(r"\w+", ("USD/MWh",), -10_000, 20_000),
+    Nature(r"\w+", ("EUR/MWh", "GBP/MWh"), -100_000, 100_000),  # balancing: 24,455 EUR/MWh in Germany in 2017
     Nature(r"(apparent_)?temperature_2m(_forecast)?", ("°C",), -95, 65, changes=True, smooth=True),
     Nature(r"(apparent_)?temperature_2m(_forecast)?", ("°F",), -140, 150, changes=True, smooth=True),
     Nature(r"\w+", ("°C",), -95, 85),  # bare ground gets hotter than the air
@@ -60,7 +63,8 @@ NATURES = (
     Nature(r"\w*(radiation|irradiance)\w*", ("W/m²",), 0, 1500),
     Nature(r"(precipitation|rain|showers)\w*", ("mm",), 0, 500),
 )
-"""The first row that matches variable and unit applies."""
+"""The first row that matches variable and unit applies; without any, the first of its dimension, with its range in that
+unit."""
 
 
 FLOAT32_LIMIT = 1e37
@@ -71,8 +75,23 @@ UNBOUNDED = Nature(r"\w+", (), -FLOAT32_LIMIT, FLOAT32_LIMIT)
 
 
 def find_nature(variable: str, unit: str) -> Nature:
-    """Returns the nature of `variable` in `unit`; without a matching row, any value that float32 holds."""
-    matching_natures = (
-        nature for nature in NATURES if unit in nature.units and re.fullmatch(nature.variable, variable)
-    )
-    return next(matching_natures, UNBOUNDED)
+    """Returns the nature of `variable` in `unit`; without a matching row, any value that float32 holds.
+
+    >>> find_nature("demand", "GW").high, round(find_nature("temperature_2m", "K").low, 1)
+    (1000.0, 178.1)
+    """
+    natures = [nature for nature in NATURES if re.fullmatch(nature.variable, variable)]
+    exact = next((nature for nature in natures if unit in nature.units), None)
+    if exact is not None:
+        return exact
+    converted = (_convert_nature(nature, own_unit, unit) for nature in natures for own_unit in nature.units)
+    return next((nature for nature in converted if nature is not None), UNBOUNDED)
+
+
+def _convert_nature(nature: Nature, own_unit: str, unit: str) -> Nature | None:
+    """Returns `nature`, whose range is in `own_unit`, with its range in `unit`; None without a conversion."""
+    conversion = find_conversion(own_unit, unit)
+    if conversion is None:
+        return None
+    low, high = (limit * conversion.factor + conversion.offset for limit in (nature.low, nature.high))
+    return replace(nature, units=(unit,), low=low, high=high)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gridtide import __version__
@@ -21,17 +21,16 @@ from gridtide.quality.flags import Flag
 from gridtide.threads import run_computing
 
 if TYPE_CHECKING:
-    from datetime import date
-
     import pyarrow as pa
 
     from gridtide.lake import Lake
     from gridtide.quality.daily import DayVerdict
 
-    VerdictKey = tuple[str, date, str]
-    """A series, a day and a check."""
 
 logger = logging.getLogger("gridtide.quality")
+
+VerdictKey = tuple[str, date, str]
+"""A series, a day and a check."""
 
 QUALITY_FOLDER = "catalog/quality"
 
@@ -96,16 +95,24 @@ async def write_verdicts(
     *,
     judges_all: bool = True,
 ) -> list[DayVerdict]:
-    """Writes those of `verdicts` that are new or differ from the `stored` ones, in a file of `stamp`, and returns
-    them; no file if there are none. What was stored of the same days and is not said any more is withdrawn; what
-    series of several entries say together only if all entries were judged (`judges_all`). Raises `StorageError`."""
+    """Writes those of `verdicts` that are new or differ from the `stored` ones, in a file of `stamp`, or of the next
+    second in which no other run wrote one, and returns them; no file if there are none.
+
+    What was stored of the same days and is not said any more is withdrawn; what series of several entries say together
+    only if all entries were judged (`judges_all`). Raises `StorageError`.
+    """
     withdrawn = [verdict for verdict in _withdraw(verdicts, stored) if judges_all or not is_shared(verdict.check)]
     current = [*verdicts, *withdrawn]
     changed = [verdict for verdict in current if not _is_same(verdict, stored.get(verdict[:3]))]
     if changed:
         body = await run_computing(encode_verdicts, changed)
-        await lake.store.put(f"{QUALITY_FOLDER}/{stamp:%Y%m%d_%H%M%S}.parquet", body, replace=True)
+        while not await lake.store.create(_name_file(stamp), body, _name_file(stamp)):
+            stamp += timedelta(seconds=1)
     return changed
+
+
+def _name_file(stamp: datetime) -> str:
+    return f"{QUALITY_FOLDER}/{stamp:%Y%m%d_%H%M%S}.parquet"
 
 
 def _withdraw(verdicts: Sequence[DayVerdict], stored: Mapping[VerdictKey, DayVerdict]) -> Iterator[DayVerdict]:

@@ -130,6 +130,35 @@ def test_sums_hold_or_all_their_rows_break_the_rule(name: str) -> None:
     assert unequal(rows, rule(kind="sum", share=0.5, **keys)) == []
 
 
+def test_sums_are_in_the_unit_of_the_total() -> None:
+    """Whichever units parts have, also one that changes within the answer, their numbers are those of the total's
+    unit; a part in another dimension is not summed."""
+    rows = table(
+        value(0, "A", "demand", 3000.0),
+        *(value(0, "A/1", "demand", 1.0, "GW"), value(0, "A/2", "demand", 2000.0, "MW")),
+        value(1, "A", "demand", 3000.0),
+        *(value(1, "A/1", "demand", 1000.0), value(1, "A/2", "demand", 2000.0)),
+        value(2, "A", "demand", 3.0, "GWh"),
+        *(value(2, "A/1", "demand", 1.0), value(2, "A/2", "demand", 2000.0)),
+    )
+    tested = rule(kind="sum", total="eia/*/demand", plus="eia/*/*/demand", share=0.001)
+    assert unequal(rows, tested) == [6, 7, 8]
+    assert judge_equations(NumberedRows.of(rows), tested)[1] == 3
+    prices = table(value(0, "A", "demand", 3.0), value(0, "A/1", "demand", 1.0, "USD/MWh"))
+    assert judge_equations(NumberedRows.of(prices), tested) == (None, 0)
+    opposite = rule(kind="opposite", series="eia/*/flow")
+    exchanges = table(value(0, "A>B", "flow", 1.0, "GW"), value(0, "B>A", "flow", -1000.0, "MW"))
+    assert unequal(exchanges, opposite) == []
+    assert judge_equations(NumberedRows.of(exchanges), opposite)[1] == 1
+
+
+def test_every_total_of_a_pattern_is_judged() -> None:
+    """Two totals at one location that a pattern matches are two sums, whichever of them comes first."""
+    rows = table(*(value(0, "A", name, 5.0) for name in ("load_gross", "load_net")), value(0, "A", "metered", 5.0))
+    tested = rule(kind="sum", total="eia/*/load_*", plus="eia/*/metered")
+    assert judge_equations(NumberedRows.of(rows), tested) == (None, 2)
+
+
 def test_opposite_directions_have_opposite_values() -> None:
     """From A to B is minus from B to A; a direction without its opposite is not judged."""
     rows = table(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from gridtide.quality.cross_checks import compare_months, measure_revisions, sum_residuals
+from gridtide.quality.cross_checks import compare_months, sum_residuals
 from tests.quality.test_screening import demand_wave
 
 START = datetime(2023, 1, 1, tzinfo=UTC)
@@ -57,14 +57,3 @@ def test_residuals_are_what_a_sum_lacks() -> None:
     assert np.isnan(residuals).nonzero()[0].tolist() == [50]
     np.testing.assert_allclose(residuals[40], -7)
     np.testing.assert_allclose(np.delete(residuals, [40, 50]), 0, atol=1e-9)
-
-
-def test_revisions_are_from_the_first_version_to_the_last() -> None:
-    """Versions in any order are measured by hour; an hour with one version is not revised."""
-    revisions = measure_revisions(
-        np.array([7, 5, 7, 6, 7]), np.array([9, 5, 8, 6, 12]), np.array([110.0, 50.0, 100.0, 60.0, 95.0])
-    )
-    assert revisions.rows.tolist() == [7]
-    assert revisions.versions.tolist() == [3]
-    assert (revisions.first.tolist(), revisions.last.tolist()) == ([100.0], [95.0])
-    assert revisions.sizes.tolist() == [-5.0]

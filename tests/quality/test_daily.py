@@ -1,5 +1,6 @@
 """The verdicts of days, from series with faults that were put in, and their table in the lake."""
 
+import asyncio
 import io
 import logging
 import math
@@ -90,6 +91,34 @@ def test_a_shifted_solar_clock_is_seen_by_window() -> None:
     assert clock == {17: Flag.SUSPECT, 27: Flag.SUSPECT}
 
 
+def test_a_series_that_ended_is_missing_however_long_ago() -> None:
+    """Most of the judged days lack a series that was complete before them: they are missing, not usual."""
+    series = balanced_system()
+    series["demand"][12 * 24 :] = math.nan
+    verdicts = judge(series)
+    flags = {
+        day: v.flag for (variable, day, check), v in verdicts.items() if (variable, check) == ("demand", "completeness")
+    }
+    assert flags == {day: Flag.GOOD if day < 12 else Flag.MISSING for day in range(10, 40)}
+
+
+@pytest.mark.parametrize(("unit", "share"), [("GW", 1e-3), ("kW", 1e3), ("Wh", 1e6)])
+def test_verdicts_are_the_same_in_every_unit(unit: str, share: float) -> None:
+    """The clock, the range and the screening judge what was measured, whichever unit it is in."""
+    solar = solar_generation(DAYS, -72.0)
+    solar[17 * 24 : -1] = solar[17 * 24 + 1 :].copy()
+    demand = demand_wave(DAYS * 24)
+    demand[22 * 24 + 3], demand[25 * 24 : 25 * 24 + 6] = 2_000_000, 1000.0
+    values = np.stack([solar, demand])
+    names = ("eia/ISNE/generation_solar", "eia/ISNE/demand")
+    in_megawatts = judge_days(HourlySeries(names, ("MWh", "MWh"), values, START), 10)
+    assert {verdict.check for verdict in in_megawatts if verdict.flag > Flag.NOT_EVALUATED} >= {"clock", "accuracy"}
+    converted = judge_days(HourlySeries(names, (unit, unit), values * share, START), 10)
+    for own, other in zip(in_megawatts, converted, strict=True):
+        assert own[:4] == other[:4]
+        assert own[4:] == pytest.approx(other[4:], nan_ok=True)
+
+
 @pytest.mark.filterwarnings("error")
 def test_series_that_are_never_there_are_not_evaluated() -> None:
     """A series without a value has no usual completeness, and nothing is measured of it."""
@@ -130,6 +159,15 @@ async def test_the_table_keeps_what_changed(tmp_path: Path) -> None:
     assert (await read_verdicts(lake))[revised[:3]] == revised
     names = sorted(path.name for path in (tmp_path / QUALITY_FOLDER).iterdir())
     assert names == ["20240410_042500.parquet", "20240412_042500.parquet"]
+
+
+async def test_two_runs_in_one_second_both_keep_their_rows(tmp_path: Path) -> None:
+    """No file of the history replaces another one: the second run takes the next second."""
+    lake = Lake.open(str(tmp_path))
+    await asyncio.gather(*(write_verdicts(lake, [row], {}, STAMP) for row in VERDICTS))
+    assert list((await read_verdicts(lake)).keys() ^ {row[:3] for row in VERDICTS}) == []
+    names = sorted(path.name for path in (tmp_path / QUALITY_FOLDER).iterdir())
+    assert names == ["20240410_042500.parquet", "20240410_042501.parquet"]
 
 
 async def test_what_is_not_said_any_more_is_withdrawn(tmp_path: Path) -> None:

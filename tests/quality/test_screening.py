@@ -55,6 +55,15 @@ def corrupt(values: np.ndarray, seed: int) -> np.ndarray:
 seeds = st.integers(0, 2**32 - 1)
 
 
+@given(seed=seeds, unit=st.sampled_from([("GWh", 2.0**-10), ("kWh", 2.0**10), ("GW", 2.0**-10)]))
+def test_the_unit_changes_no_flag(seed: int, unit: tuple[str, float]) -> None:
+    """A series in another unit, here with powers of two so that no digit is lost, has the same flags."""
+    values = corrupt(demand_wave(1200, seed), seed)[None]
+    name, share = unit
+    flags = screen_causally(values, [DEMAND]).flags
+    np.testing.assert_array_equal(screen_causally(values * share, [find_nature("demand", name)]).flags, flags)
+
+
 @given(seed=seeds, later=seeds, cut=st.integers(1, 1199))
 def test_the_future_changes_no_flag(seed: int, later: int, cut: int) -> None:
     """Flags and checks up to a row are the same to the bit, whatever follows, and if nothing follows."""

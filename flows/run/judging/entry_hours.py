@@ -11,6 +11,7 @@ import msgspec
 from gridtide import curated
 from gridtide.entries.entry import Entry
 from gridtide.entries.expect.checks import Check, CompareRule
+from gridtide.errors import GridtideError, one_line
 from gridtide.lake import Lake
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period, floor
@@ -104,10 +105,11 @@ async def judge_together(
         return SharedVerdicts()
     joined = await run_computing(join_hours, series)
     relations, pairs, unused = plan_checks(joined.names, [part.entry for part in parts], checks)
-    verdicts, residuals = await run_computing(judge_relations, joined, relations, BEFORE // DAY)
-    pair_verdicts, problems = await _judge_pairs(lake, parts, pairs, joined.start + BEFORE)
+    verdicts, residuals, problems = await run_computing(judge_relations, joined, relations, BEFORE // DAY)
+    pair_verdicts, pair_problems = await _judge_pairs(lake, parts, pairs, joined.start + BEFORE)
+    problems += pair_problems
     if names_all and unused:
-        problems = [*problems, f"checks about series that are not there: {'; '.join(unused)}"]
+        problems.append(f"checks about series that are not there: {'; '.join(unused)}")
     return SharedVerdicts([*verdicts, *pair_verdicts], residuals, joined.start, problems)
 
 
@@ -142,23 +144,30 @@ def plan_checks(
 async def _judge_pairs(
     lake: Lake, parts: Sequence[EntryHours], pairs: Sequence[SeriesPair], first_moment: datetime
 ) -> tuple[list[DayVerdict], Sequence[str]]:
-    """Judges `pairs` in whole months, from that of `first_moment` on; the month before it gives the drift."""
+    """Judges `pairs` in whole months, from that of `first_moment` on; the month before it gives the drift. An entry
+    whose months cannot be read is a problem, and its series are not compared."""
     first_month = first_moment.replace(day=1)
     start = (first_month - timedelta(days=1)).replace(day=1)
     owners = find_owners(parts)
     names_by_entry: dict[str, set[str]] = {}
     for name in {name for pair in pairs for name in (pair.series, pair.reference)}:
         names_by_entry.setdefault(owners[name], set()).add(name)
-    series = []
+    series, problems = [], []
     for part in parts:
         if part.series is not None and part.entry.name in names_by_entry:
             end = part.series.start + timedelta(hours=part.series.values.shape[1])
             names = names_by_entry[part.entry.name]
-            hours = await _read_hours(lake, part.entry, Period(start, max(end, start + DAY)), names)
-            series += [hours] if hours is not None else []
+            try:
+                hours = await _read_hours(lake, part.entry, Period(start, max(end, start + DAY)), names)
+            except GridtideError as failure:  # of a month before the days that are judged
+                problems.append(f"{part.entry.name} is not compared with other series: {one_line(failure)}")
+            else:
+                series += [hours] if hours is not None else []
     if not series:
-        return [], []
-    return await run_computing(judge_pairs, join_hours(series), pairs, date(first_month.year, first_month.month, 1))
+        return [], problems
+    month = date(first_month.year, first_month.month, 1)
+    verdicts, unlike = await run_computing(judge_pairs, join_hours(series), pairs, month)
+    return verdicts, [*problems, *unlike]
 
 
 def find_owners(parts: Sequence[EntryHours]) -> Mapping[str, str]:

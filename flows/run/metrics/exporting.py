@@ -9,13 +9,14 @@ A run never fails because of its metrics: one warning says what was not exported
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from flows.run.metrics.samples import HELP, RunSamples, Sample
 
@@ -45,11 +46,16 @@ def export_samples(samples: RunSamples) -> list[str]:
     """Exports `samples` to the places that the environment names; returns a warning for each place that failed."""
     warnings = []
     if url := os.environ.get(PUSHGATEWAY):
-        try:
-            push_samples(url, samples)
-        except Exception as error:  # whatever a wrong URL or another server leads to
-            place = _describe_url(url)
-            warnings.append(f"metrics are not on the Pushgateway {place}: {_describe_error(error)}. {GATEWAY_FIX}")
+        gateway = split_gateway_url(url)
+        if gateway is None:
+            reason = f"{PUSHGATEWAY} is no URL such as http://HOST:9091"
+            warnings.append(f"metrics are not on the Pushgateway: {reason}. {GATEWAY_FIX}")
+        else:
+            try:
+                push_samples(gateway, samples)
+            except Exception as error:  # whatever another server leads to
+                reason = _describe_error(error)
+                warnings.append(f"metrics are not on the Pushgateway {gateway.address}: {reason}. {GATEWAY_FIX}")
     if os.environ.get(ADDRESS):
         try:
             save_samples(find_metrics_folder(), samples)
@@ -58,37 +64,56 @@ def export_samples(samples: RunSamples) -> list[str]:
     return warnings
 
 
-def push_samples(url: str, samples: RunSamples) -> None:
-    """Pushes `samples` to the Pushgateway at `url`: a group of metrics for the flow, and one for each entry, so that a
-    run with some entries does not remove those of the others.
+class Gateway(NamedTuple):
+    """The address of a Pushgateway, and the user and password that it asks for, `user` None without them."""
+
+    address: str
+    user: str | None
+    password: str
+
+
+def split_gateway_url(url: str) -> Gateway | None:
+    """Returns the address in `url` apart from user and password; None if it is no URL, of which nothing is told, as a
+    password with a `#` or `/` reads as a port."""
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of an invalid port
+        return None
+    if not is_address or parts.fragment or any(character.isspace() for character in url):
+        return None
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    user = None if parts.username is None else unquote(parts.username)
+    return Gateway(address, user, unquote(parts.password or ""))
+
+
+def push_samples(gateway: Gateway, samples: RunSamples) -> None:
+    """Pushes `samples` to the `gateway`: a group of metrics for the flow, and one for each entry, so that a run with
+    some entries does not remove those of the others.
 
     Raises `OSError` or `ValueError` if a push fails, `ImportError` without prometheus-client.
     """
     groups = [({"flow": samples.flow}, samples.of_run)]
     groups += [({"flow": samples.flow, "entry": entry}, own) for entry, own in samples.of_entries.items()]
-    _push_group(url, *groups[0])  # a gateway that is away is waited for once
+    _push_group(gateway, *groups[0])  # a gateway that is away is waited for once
     with ThreadPoolExecutor(CONCURRENT_PUSHES) as pool:
-        list(pool.map(lambda group: _push_group(url, *group), groups[1:]))
+        list(pool.map(lambda group: _push_group(gateway, *group), groups[1:]))
 
 
-def _push_group(url: str, grouping: dict[str, str], samples: Iterable[Sample]) -> None:
+def _push_group(gateway: Gateway, grouping: dict[str, str], samples: Iterable[Sample]) -> None:
     from prometheus_client import CollectorRegistry, push_to_gateway
     from prometheus_client.exposition import basic_auth_handler, default_handler
 
     registry = CollectorRegistry()
     own_labels = [Sample(sample.metric, sample.value, _drop_labels(sample.labels, grouping)) for sample in samples]
     registry.register(SampleCollector(lambda: own_labels))
-    parts = urlsplit(url)
-    host = f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
-    address = parts._replace(netloc=host).geturl()
 
     def send(url: str, method: str, timeout: float | None, headers: Any, data: bytes) -> Callable[[], None]:
-        if parts.username is None:
+        if gateway.user is None:
             return default_handler(url, method, timeout, headers, data)
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        return basic_auth_handler(url, method, timeout, headers, data, user, password)
+        return basic_auth_handler(url, method, timeout, headers, data, gateway.user, gateway.password)
 
-    push_to_gateway(address, JOB, registry, grouping, PUSH_TIMEOUT, send)
+    push_to_gateway(gateway.address, JOB, registry, grouping, PUSH_TIMEOUT, send)
 
 
 class SampleCollector:
@@ -111,6 +136,17 @@ class SampleCollector:
         return families.values()
 
 
+_Record = tuple[str, float, dict[str, str]]
+"""A sample as a file has it."""
+
+
+class _Document(msgspec.Struct):
+    """A file of samples: those of the last run, and those of the last run with each entry."""
+
+    run: list[_Record] = []
+    entries: dict[str, list[_Record]] = {}
+
+
 def find_metrics_folder() -> Path:
     """The folder of the samples of the last runs on this machine."""
     from flows.run.local_server import find_state_folder  # imports Prefect, which what is scraped does not need
@@ -125,11 +161,10 @@ def save_samples(folder: Path, samples: RunSamples) -> None:
     path = folder / f"{samples.flow}.json"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        entries = _read_document(path).get("entries", {})
-        entries |= {entry: [_as_list(sample) for sample in own] for entry, own in samples.of_entries.items()}
-        document = {"run": [_as_list(sample) for sample in samples.of_run], "entries": entries}
+        entries = _read_document(path).entries
+        entries |= {entry: list(map(_as_record, own)) for entry, own in samples.of_entries.items()}
         staged = path.with_suffix(".new")
-        staged.write_text(json.dumps(document))
+        staged.write_bytes(msgspec.json.encode(_Document(list(map(_as_record, samples.of_run)), entries)))
         staged.replace(path)
 
 
@@ -139,32 +174,25 @@ def load_samples(folder: Path) -> list[Sample]:
     return [
         Sample(metric, value, labels)
         for document in documents
-        for group in (document.get("run", []), *document.get("entries", {}).values())
+        for group in (document.run, *document.entries.values())
         for metric, value, labels in group
         if metric in HELP
     ]
 
 
-def _read_document(path: Path) -> dict[str, Any]:
+def _read_document(path: Path) -> _Document:
     try:
-        document = json.loads(path.read_text())
+        return msgspec.json.decode(path.read_bytes(), type=_Document)
     except (FileNotFoundError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
+        return _Document()
 
 
-def _as_list(sample: Sample) -> list[Any]:
-    return [sample.metric, sample.value, dict(sample.labels)]
+def _as_record(sample: Sample) -> _Record:
+    return sample.metric, sample.value, dict(sample.labels)
 
 
 def _drop_labels(labels: Mapping[str, str], grouping: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in labels.items() if name not in grouping}
-
-
-def _describe_url(url: str) -> str:
-    """Returns `url` without user and password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
 
 def _describe_error(error: Exception) -> str:

@@ -6,7 +6,8 @@
     ISNE net_generation  -1 ├─► Σ sign · value = residual, compared with the tolerance
     ISNE net_interchange +1 ┘
 
-An interval is judged if each series of the equation that occurs in the table has a value in it.
+An interval is judged if each series of the equation that occurs in the table has a value in it. Values are converted to
+the unit of the total, whichever units the rows have.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gridtide.entries.expect.rules import CrossRule, OppositeRule, SumRule, sele
 from gridtide.observations import times
 from gridtide.observations.array_types import Floats, Integers, Mask
 from gridtide.observations.rules.rows import NumberedRows, Verdict
+from gridtide.variables import find_hourly_conversion
 
 SIDES = ">"
 """Separates the two locations of an exchange."""
@@ -33,12 +35,14 @@ FLOAT_SLACK = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """The series of an equation: the sign of each by its number; `whole` are those of whose magnitude a share is
-    tolerated."""
+    """The series of an equation: the sign of each by its number, times what its unit is of that of the total; `whole`
+    are those of whose magnitude a share is tolerated. A series whose rows have several units has several numbers;
+    `size` counts it once."""
 
     label: str
-    signs: Mapping[int, int]
+    signs: Mapping[int, float]
     whole: frozenset[int]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,12 @@ def measure_residuals(rows: NumberedRows, rule: CrossRule, equations: Sequence[E
     codes = _combine_codes([equation_numbers, starts, ends - starts, published])
     _, first_terms, owners = np.unique(codes, return_index=True, return_inverse=True)
     values, count = times.to_floats(rows.table["value"])[terms], len(first_terms)
-    residual = np.bincount(owners, signs * values, count)
-    magnitude = np.bincount(owners, np.abs(values), count)
-    whole = np.bincount(owners, np.where(is_whole, np.abs(values), 0), count)
+    signed_values = signs * values
+    residual = np.bincount(owners, signed_values, count)
+    magnitude = np.bincount(owners, np.abs(signed_values), count)
+    whole = np.bincount(owners, np.where(is_whole, np.abs(signed_values), 0), count)
     limit = rule.tolerance + rule.share * whole + FLOAT_SLACK * magnitude
-    sizes = np.array([len(equation.signs) for equation in equations], np.int64)[equation_numbers[first_terms]]
+    sizes = np.array([equation.size for equation in equations], np.int64)[equation_numbers[first_terms]]
     is_judged = (np.bincount(owners, minlength=count) == sizes) & ~np.isnan(residual)
     positions, is_of_judged = np.cumsum(is_judged) - 1, is_judged[owners]
     return Residuals(
@@ -136,25 +141,38 @@ def _combine_codes(columns: Sequence[Integers]) -> Integers:
 
 
 def _find_sums(rows: NumberedRows, rule: SumRule) -> list[Equation]:
-    totals = {
-        location: number
-        for number, (location, variable, _) in enumerate(rows.keys)
-        if _is_total(rule, location, variable)
-    }
+    totals: dict[str, dict[str, dict[int, int]]] = {}
+    for number, (location, variable, _) in enumerate(rows.keys):
+        if _is_total(rule, location, variable):
+            totals.setdefault(location, {}).setdefault(variable, {})[number] = 1
     members: dict[str, dict[int, int]] = {}
     for number, (location, variable, _) in enumerate(rows.keys):
         sign = _sign_of(rule, location, variable)
         total = _find_total(totals, location)
-        if sign and total is not None and number != totals[total]:
+        if sign and total is not None:
             members.setdefault(total, {})[number] = sign
-    return [
-        Equation(
-            f"{location}/{rows.keys[totals[location]][1]}",
-            {totals[location]: 1, **signs},
-            frozenset([totals[location]]),
-        )
-        for location, signs in members.items()
-    ]
+    equations = []
+    for location, signs in members.items():
+        for variable, whole in totals[location].items():
+            parts = {number: sign for number, sign in signs.items() if number not in whole}
+            if parts:
+                equations.append(_convert_equation(f"{location}/{variable}", rows, whole, parts))
+    return [equation for equation in equations if equation is not None]
+
+
+def _convert_equation(
+    label: str, rows: NumberedRows, whole: Mapping[int, int], parts: Mapping[int, int]
+) -> Equation | None:
+    """Returns the equation of the signs `whole` and `parts` of series, by number, in the unit of the first of `whole`;
+    None if the unit of a series cannot be converted to it."""
+    unit = rows.keys[next(iter(whole))][2]
+    signs: dict[int, float] = {}
+    for number, sign in (*whole.items(), *parts.items()):
+        conversion = find_hourly_conversion(rows.keys[number][2], unit)
+        if conversion is None or conversion.offset:
+            return None
+        signs[number] = sign * conversion.factor
+    return Equation(label, signs, frozenset(whole), len({rows.keys[number][:2] for number in signs}))
 
 
 def _is_total(rule: SumRule, location: str, variable: str) -> bool:
@@ -178,16 +196,16 @@ def _find_total(totals: Iterable[str], location: str) -> str | None:
 
 
 def _find_opposites(rows: NumberedRows, rule: OppositeRule) -> list[Equation]:
-    numbers = {
-        (location, variable): number
-        for number, (location, variable, _) in enumerate(rows.keys)
-        if selects_series(rule.series, location, variable)
-    }
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for number, (location, variable, _) in enumerate(rows.keys):
+        if selects_series(rule.series, location, variable):
+            numbers.setdefault((location, variable), []).append(number)
     equations = []
-    for (location, variable), number in numbers.items():
+    for (location, variable), own_numbers in numbers.items():
         start, _, end = location.partition(SIDES)
         opposite = numbers.get((f"{end}{SIDES}{start}", variable))
         if opposite is not None and start < end:
             label = f"{location}/{variable} and its opposite"
-            equations.append(Equation(label, {number: 1, opposite: 1}, frozenset([number])))
-    return equations
+            signs = dict.fromkeys(own_numbers, 1), dict.fromkeys(opposite, 1)
+            equations.append(_convert_equation(label, rows, *signs))
+    return [equation for equation in equations if equation is not None]

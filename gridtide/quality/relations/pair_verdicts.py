@@ -15,16 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from gridtide.observations.array_types import Floats
 from gridtide.quality.cross_checks import Comparison, compare_months
 from gridtide.quality.daily import DayVerdict, HourlySeries, find_worst
 from gridtide.quality.flags import Flag
 from gridtide.quality.relations.pairs import SeriesPair
 from gridtide.quality.table import is_monthly
-from gridtide.variables import dimension, find_conversion
-
-HOURLY_POWER = {"power": "MW", "energy": "MWh"}
-"""Units by dimension in which power and the energy of an hour have equal numbers."""
+from gridtide.variables import find_hourly_conversion
 
 
 def judge_pairs(
@@ -43,25 +39,15 @@ def judge_pairs(
         if pair.series not in numbers or pair.reference not in numbers:
             continue
         series, reference = numbers[pair.series], numbers[pair.reference]
-        converted = _convert_hours(hourly.values[reference], hourly.units[reference], hourly.units[series])
-        if converted is None:
+        conversion = find_hourly_conversion(hourly.units[reference], hourly.units[series])
+        if conversion is None:
             units = f"{hourly.units[series]} and {hourly.units[reference]}"
             problems.append(f"{pair.series} and {pair.reference} are in {units}, which cannot be compared")
             continue
+        converted = hourly.values[reference] * conversion.factor + conversion.offset
         comparison = compare_months(hourly.values[series], converted, hourly.start)
         verdicts += _judge_comparison(pair, comparison, first_month)
     return verdicts, problems
-
-
-def _convert_hours(values: Floats, unit: str, target: str) -> Floats | None:
-    """Returns hourly `values` (T,) in `unit` as numbers in the unit `target`; None if they cannot be compared. The mean
-    power of an hour in MW is its energy in MWh."""
-    conversion = find_conversion(unit, target)
-    if conversion is not None:
-        return values * conversion.factor + conversion.offset
-    base, target_base = (HOURLY_POWER.get(dimension(text) or "", "") for text in (unit, target))
-    to_base, from_base = find_conversion(unit, base), find_conversion(target_base, target)
-    return None if to_base is None or from_base is None else values * to_base.factor * from_base.factor
 
 
 def _judge_comparison(pair: SeriesPair, comparison: Comparison, first_month: date) -> Iterator[DayVerdict]:

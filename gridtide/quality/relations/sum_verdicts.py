@@ -18,8 +18,12 @@ from gridtide.quality.cross_checks import sum_residuals
 from gridtide.quality.daily import DAILY_LIMITS, DailyLimits, DayVerdict, HourlySeries
 from gridtide.quality.flags import Flag
 from gridtide.quality.relations.equations import Relation
+from gridtide.variables import find_hourly_conversion
 
 HOURS_PER_DAY = 24
+
+CONSISTENCY = "consistency"
+"""The check that says the worst of all sums of a series."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +40,46 @@ class RelationResiduals:
 
 def judge_relations(
     hourly: HourlySeries, relations: Sequence[Relation], first_day: int, limits: DailyLimits = DAILY_LIMITS
-) -> tuple[list[DayVerdict], list[RelationResiduals]]:
+) -> tuple[list[DayVerdict], list[RelationResiduals], list[str]]:
     """Judges the days of `relations` among the series of `hourly` from the `first_day`-th on; the days before it only
     show what is usual.
 
-    Returns the verdicts of each relation and, as `consistency`, the worst of those of each series and day; and the
-    residuals of all judged hours.
+    Returns the verdicts of each relation and, as `consistency`, the worst of those of each series and day; the
+    residuals of all judged hours, in the unit of their total; and a sentence for each relation whose units cannot be
+    added.
     """
     verdicts: list[DayVerdict] = []
     residuals_by_relation = []
+    problems = []
     for relation in relations:
-        values = hourly.values
-        signs = np.array(list(relation.signs.values()), np.float64)
-        total = values[relation.total]
-        residuals = sum_residuals(values[list(relation.signs)], signs, total)
+        signs = _convert_signs(hourly, relation)
+        if signs is None:
+            units = ", ".join(sorted({hourly.units[number] for number in relation.signs}))
+            total_unit = hourly.units[relation.total]
+            problems.append(
+                f"the sum {relation.name} of {hourly.names[relation.total]}: parts in {units} are no {total_unit}"
+            )
+            continue
+        total = hourly.values[relation.total]
+        residuals = sum_residuals(hourly.values[list(relation.signs)], signs, total)
         verdicts += _judge_relation(hourly, relation, residuals, first_day, limits)
         hours = first_day * HOURS_PER_DAY + np.flatnonzero(~np.isnan(residuals[first_day * HOURS_PER_DAY :]))
         residuals_by_relation.append(
             RelationResiduals(hourly.names[relation.total], relation.name, hours, total[hours], residuals[hours])
         )
-    return [*_find_worst_relations(verdicts), *verdicts], residuals_by_relation
+    return [*find_worst_relations(verdicts), *verdicts], residuals_by_relation, problems
+
+
+def _convert_signs(hourly: HourlySeries, relation: Relation) -> Floats | None:
+    """Returns the sign of each part of `relation`, times what its unit is of that of the total, (parts,); None if the
+    unit of a part is none of the total's."""
+    unit = hourly.units[relation.total]
+    conversions = [find_hourly_conversion(hourly.units[part], unit) for part in relation.signs]
+    factors = [conversion.factor for conversion in conversions if conversion and not conversion.offset]
+    if len(factors) < len(conversions):
+        return None
+    signs: Floats = np.array(list(relation.signs.values()), np.float64) * np.array(factors)
+    return signs
 
 
 def _judge_relation(
@@ -106,14 +130,14 @@ def _judge_by_rule(relation: Relation, sizes: Floats, totals: Floats, _: DailyLi
         yield int(day), Flag.SUSPECT if size > limit else Flag.GOOD, size / scale, limit / scale
 
 
-def _find_worst_relations(verdicts: Sequence[DayVerdict]) -> list[DayVerdict]:
+def find_worst_relations(verdicts: Sequence[DayVerdict]) -> list[DayVerdict]:
     """Returns, as `consistency`, the worst verdict of each series and day: the suspect one, or the one that is nearest
     to its threshold."""
     worst: dict[tuple[str, date], DayVerdict] = {}
     for verdict in verdicts:
         key = verdict.series, verdict.day
         worst[key] = max(worst.get(key, verdict), verdict, key=_measure_gravity)
-    return [verdict._replace(check="consistency") for verdict in worst.values()]
+    return [verdict._replace(check=CONSISTENCY) for verdict in worst.values()]
 
 
 def _measure_gravity(verdict: DayVerdict) -> tuple[bool, float]:

@@ -162,7 +162,9 @@ async def test_series_of_different_entries_are_judged_together(
     assert status.quality is not None
     assert (status.quality.bad, status.quality.disagreeing) == (1, 1)
     files = sorted((tmp_path / QUALITY_FOLDER).iterdir())
-    await quality(data, select=["demand"], days=30)
+    assert len(await told("demand", 1, ("bad",))) == 1
+    partial = await quality(data, select=["demand"], days=30)
+    assert partial["results"][0]["bad"] == results["demand"]["bad"], "nothing is well because nobody looked"
     after = await read_verdicts(lake)
     assert (
         after["eia/ISNE/demand", day, "consistency.balance"] == verdicts["eia/ISNE/demand", day, "consistency.balance"]

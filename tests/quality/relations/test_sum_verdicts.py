@@ -1,5 +1,6 @@
 """Sums across series of any entry: which are found, and what is said of their days and hours."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_each_kind_of_sum_is_judged_by_its_days_and_hours(name: str) -> None:
     broken = next(iter(parts))
     values[broken] = values[broken] + parts[broken] * added
     hourly = HourlySeries(tuple(values), ("MWh",) * len(values), np.stack(list(values.values())), START)
-    verdicts, residuals = judge_relations(hourly, find_known_relations(hourly.names), FIRST_DAY)
+    verdicts, residuals, _ = judge_relations(hourly, find_known_relations(hourly.names), FIRST_DAY)
     by_check = {check: [v for v in verdicts if v.check == check] for check in (f"consistency.{name}", "consistency")}
     for of_check in by_check.values():
         assert {(v.series, v.day) for v in of_check} == {
@@ -86,7 +87,27 @@ def judge_rule(
 ) -> tuple[list[DayVerdict], list[RelationResiduals]]:
     """What `rule` alone says of series by name."""
     hourly = HourlySeries(tuple(values), ("MWh",) * len(values), np.stack(list(values.values())), START)
-    return judge_relations(hourly, find_ruled_relations(hourly.names, rule), 0)
+    verdicts, residuals, problems = judge_relations(hourly, find_ruled_relations(hourly.names, rule), 0)
+    assert problems == []
+    return verdicts, residuals
+
+
+def test_parts_are_summed_in_the_unit_of_their_total() -> None:
+    """Megawatts and gigawatts of hours add up to megawatt hours; a sum with a price is told, and not judged."""
+    parts = np.stack([demand_wave(48), demand_wave(48, 1) / 1000])
+    names = ("eia/A/demand", "eia/A/1/demand", "eia/A/2/demand")
+    values = np.stack([parts[0] + 1000 * parts[1], *parts])
+    (relation,) = find_known_relations(names)
+    hourly = HourlySeries(names, ("MWh", "MW", "GW"), values, START)
+    verdicts, (residuals,), problems = judge_relations(hourly, [relation], 0)
+    assert {verdict.flag for verdict in verdicts} == {Flag.GOOD}
+    np.testing.assert_allclose(residuals.residuals, 0, atol=1e-6)
+    assert problems == []
+    of_prices = replace(hourly, units=("MWh", "MW", "USD/MWh"))
+    assert judge_relations(of_prices, [relation], 0) == (
+        *([], []),
+        ["the sum subregions of eia/A/demand: parts in MW, USD/MWh are no MWh"],
+    )
 
 
 def test_a_rule_sums_series_of_several_sources_up_to_its_tolerance() -> None:

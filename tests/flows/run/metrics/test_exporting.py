@@ -88,6 +88,41 @@ def test_the_folder_keeps_the_last_run_with_each_entry(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "damage", ['{"run": 5}', '{"entries": ["demand"]}', '{"run": [["gridtide_entry_rows"]]}', "[]"]
+)
+def test_a_file_of_another_shape_costs_only_its_own_samples(damage: str, tmp_path: Path) -> None:
+    """What is scraped has the samples of other flows, and the next run of the flow writes its file anew."""
+    save_samples(tmp_path, list_samples("monitor", report(RESULT), FINISHED))
+    (tmp_path / "ingest.json").write_text(damage)
+    assert {sample.labels["flow"] for sample in load_samples(tmp_path)} == {"monitor"}
+    save_samples(tmp_path, list_samples("ingest", report(RESULT), FINISHED))
+    assert {sample.labels["flow"] for sample in load_samples(tmp_path)} == {"ingest", "monitor"}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("http://HOST:port/", "http://127.0.0.1:99999", "http://127.0.0.1:0", "http://[bad", "127.0.0.1:9091"),
+        *("http://ada:planted-secret#1@127.0.0.1:9", "http://ada:12#planted-secret@127.0.0.1:9", "http://"),
+    ],
+)
+def test_a_place_that_is_no_url_is_a_warning_without_any_of_it(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the variable says, no run fails; nothing of it is told, as a part of it may be a password."""
+    monkeypatch.setenv(PUSHGATEWAY, place)
+    (warning,) = exporting.export_samples(list_samples("ingest", report(RESULT), FINISHED))
+    assert "GRIDTIDE_PUSHGATEWAY is no URL such as http://HOST:9091" in warning
+    assert "planted-secret" not in warning
+    assert "99999" not in warning
+
+
+def test_the_address_of_a_gateway_has_no_password() -> None:
+    """User and password are unquoted, and the address is what is left, also of an address of IPv6."""
+    gateway = exporting.split_gateway_url("https://ada:pa%23ss@[::1]:9091/push")
+    assert gateway == ("https://[::1]:9091/push", "ada", "pa#ss")
+    assert exporting.split_gateway_url("http://gateway:9091") == ("http://gateway:9091", None, "")
+
+
+@pytest.mark.parametrize(
     "place", ["http://ada:planted-secret@127.0.0.1:9", "http://127.0.0.1:9/", "no url at all", "ftp://x"]
 )
 async def test_a_gateway_that_is_away_is_one_warning(
