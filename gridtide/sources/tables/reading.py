@@ -243,6 +243,7 @@ class _TableReader:
             raise FormatError(self.entry.name, happened, 'Name the column of the times with "time"')
         is_live = ~(timing.blank | timing.skipped | timing.elsewhere)
         self._count_rows(timing)
+        is_live &= self._leave_out_nameless(locations_by_row, names, is_live)
         is_live &= self._select(timing, locations_by_row, is_live)
         columns = [value.column for value in self.values]
         ignored = [name for name in self.table.names if is_ignored(self.entry, name)]
@@ -261,7 +262,8 @@ class _TableReader:
         groups = repeats.find_repeated_keys(series, timing, is_live)
         dropped: dict[str, np.ndarray] = {}
         if (groups >= 0).any():
-            repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
+            if self.entry.product is None:  # of a product other keys are stored, as a day of an operator has thousands
+                repeats.refuse_unnamed_labels(self.entry, self.table, groups, [*self._used, *columns], columns, timing)
             if self.entry.conflict in ("first", "last"):  # else the core counts them, names the day and stores neither
                 dropped = repeats.choose_values(self.entry, self.table, groups, columns, timing, self.skipped)
         if self.entry.product is not None:
@@ -360,6 +362,20 @@ class _TableReader:
                 cell_count, example = len(counted) * len(self.values), self.table.place(int(counted[0]))
                 self.skipped.append(Skipped(reason, cell_count, example, expected=not is_none_selected))
         return selected
+
+    def _leave_out_nameless(self, places: RowLabels, names: RowLabels | None, is_live: np.ndarray) -> np.ndarray:
+        """Returns which records (rows,) have a location and a variable; counts the cells of those `is_live` (rows,)
+        that have none."""
+        has_name = np.ones(self.table.rows, bool)
+        for noun, labels in (("location", places), ("variable", names)):
+            if labels is None or all(labels.names):
+                continue
+            is_nameless = np.array([not name for name in labels.names], bool)[labels.codes]
+            if (is_nameless & is_live & has_name).any():
+                reason = f"records without a {noun}"
+                self.skipped.append(self._count_skipped(reason, is_nameless & is_live & has_name))
+            has_name &= ~is_nameless
+        return has_name
 
     def _count_skipped(self, reason: str, rows: np.ndarray) -> Skipped:
         """Returns the count of the cells of the records `rows` (rows,), which are not stored, with the first as

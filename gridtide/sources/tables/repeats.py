@@ -286,10 +286,12 @@ def _find_hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequenc
 
 def _are_days(table: CellTable, column: str) -> bool:
     _, distinct_texts = factorize(table.read([column])[column])
-    return all(
-        len((text or "").strip()) <= 11 or (text or "").strip().endswith(("00:00:00", "00:00"))
-        for text in distinct_texts
-    )
+    stripped = [(text or "").strip() for text in distinct_texts]
+    return all(len(text) <= 11 or MIDNIGHT.search(text) for text in stripped)
+
+
+MIDNIGHT = re.compile(r"[T ](00?:00(:00(\.0+)?)?|12:00(:00)? AM)(Z|[+-]\d\d:?\d\d)?$")
+"""The end of a time that stands for a day."""
 
 
 def choose_values(

@@ -465,12 +465,12 @@ def _read_labels(
             f"{texts[prefix]} {(distinct_words[suffix] or '').strip()}"
             for prefix, suffix in (divmod(code, len(distinct_words)) for code in distinct_codes.tolist())
         ]
-    if is_empty.any():
+    if is_empty.any() and (entry.product is None or is_empty[~blank].all()):
         position = table.place(int(np.flatnonzero(is_empty)[0]))
         raise FormatError(entry.name, f"{position} has no {noun} in {' or '.join(columns)}", f'Correct "{noun}"')
     if spell is None and len(columns) == 1:
         return RowLabels(codes, texts, texts)
-    names = [spell(text) if spell else text.strip() for text in texts]
+    names = [spell(text) if spell and text.strip() else text.strip() for text in texts]
     text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
         if name and text_by_name.setdefault(name, text.strip()) != text.strip():

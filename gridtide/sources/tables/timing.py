@@ -459,20 +459,24 @@ class _Reader:
     def _read_between_labels(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals up to the next label of their series, or from the previous one if labels are ends.
 
-        A gap that is longer than all gaps that occur twice is one of missing labels: its interval has the length of the
-        adjacent one.
+        Where labels lie on the grid of the resolution, a longer gap is one of missing labels: its interval, and that at
+        the edge of the answer, reaches to the next point of the grid. Elsewhere a gap is one of missing labels if it is
+        longer than all gaps that occur twice, and such intervals have the length of the adjacent one.
         """
         begins, ends = starts.copy(), starts.copy()
         resolution = count_microseconds(self.entry.resolution)
+        on_grid = _are_on_grid(starts[~without], resolution, is_certain=self.entry.product is not None)
         for code in np.unique(self.series[~without]):
             rows = np.flatnonzero((self.series == code) & ~without)
             moments, moment_index = np.unique(starts[rows], return_inverse=True)
             gaps = _replace_long_gaps(np.diff(moments), resolution)
             if self.entry.label == "end":
                 lengths = np.concatenate([gaps[:1], gaps])
+                lengths = _measure_on_grid(-moments[::-1], resolution)[::-1] if on_grid else lengths
                 begins[rows] = (moments - lengths)[moment_index]
             else:
                 lengths = np.concatenate([gaps, gaps[-1:]])
+                lengths = _measure_on_grid(moments, resolution) if on_grid else lengths
                 ends[rows] = (moments + lengths)[moment_index]
         return begins, ends
 
@@ -556,6 +560,23 @@ def _read_numbers(column: pa.StringArray) -> np.ndarray:
 def _find_last_rows(series: np.ndarray) -> dict[int, int]:
     """Returns the last row of each of the `series` (rows,)."""
     return {int(code): row for row, code in enumerate(series.tolist())}
+
+
+def _are_on_grid(moments: np.ndarray, resolution: int, *, is_certain: bool) -> bool:
+    """Whether more than half of the `moments` (rows,) are multiples of `resolution`, and the most frequent gap is not
+    longer. If it is not certain that this is their resolution, it must be the most frequent gap."""
+    distinct = np.unique(moments)
+    gaps, counts = np.unique(np.diff(distinct), return_counts=True)
+    if not len(gaps) or np.mean(distinct % resolution == 0) <= 0.5:
+        return False
+    return bool(gaps[np.argmax(counts)] <= resolution if is_certain else gaps[np.argmax(counts)] == resolution)
+
+
+def _measure_on_grid(moments: np.ndarray, resolution: int) -> np.ndarray:
+    """Returns the lengths (moments,) from each of `moments`, in order, to the next one, or to the next multiple of
+    `resolution` if there is none within it."""
+    gaps = np.append(np.diff(moments), resolution + 1)
+    return np.where(gaps > resolution, resolution - moments % resolution, gaps)
 
 
 def _replace_long_gaps(gaps: np.ndarray, resolution: int) -> np.ndarray:

@@ -106,6 +106,31 @@ def test_a_forecast_has_the_name_of_its_zone_everywhere_and_a_time_of_publicatio
     assert {row["published_at"] for row in rows} == {day.end}
 
 
+def read_fuel(*clocks: str) -> list[tuple[str, str]]:
+    """The intervals of wind in a fuel mix with these times of a day, as minutes and seconds."""
+    header = "Time Stamp,Time Zone,Fuel Category,Gen MW\n"
+    body = header + "".join(f"03/10/2026 {clock},EDT,Wind,{number}\n" for number, clock in enumerate(clocks))
+    rows = page_of(read_product("nyiso", "generation", body), "generation_wind")
+    return [tuple(f"{row[f'interval_{bound}']:%H:%M:%S}" for bound in ("start", "end")) for row in rows]
+
+
+def test_intervals_at_the_edges_of_a_file_end_on_the_grid() -> None:
+    """A stamp off the grid that is the first or the last one, or beside missing ones, gives no interval that reaches
+    into another file or over a later stamp, and gaps of one length are no intervals, however often they come."""
+    assert read_fuel("00:02:26", "00:05:00", "00:10:00") == [
+        ("04:00:00", "04:02:26"),
+        ("04:02:26", "04:05:00"),
+        ("04:05:00", "04:10:00"),
+    ]
+    clocks = ["00:05:00", "00:10:00", "00:25:00", "00:30:00", "00:45:00", "00:50:00"]
+    assert [start for start, _ in read_fuel(*clocks)] == [f"04:{minute:02}:00" for minute in (0, 5, 20, 25, 40, 45)]
+    load = "Time Stamp,Time Zone,Name,PTID,Load\n"
+    stamps = ["23:45:00", "23:50:00", "23:55:00", "23:57:34"]
+    page = read_product("nyiso", "load_five_minute", load + "".join(f"03/10/2026 {t},EDT,WEST,1,5\n" for t in stamps))
+    rows = page_of(page, "load_five_minute")
+    assert [f"{row['interval_end']:%dT%H:%M:%S}" for row in rows[-2:]] == ["11T03:57:34", "11T04:00:00"]
+
+
 ZONES = ["CAPITL", "CENTRL", "DUNWOD", "GENESE", "HUD VL", "LONGIL", "MHK VL", "MILLWD", "N.Y.C.", "NORTH", "WEST"]
 
 

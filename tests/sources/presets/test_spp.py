@@ -6,10 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gridtide.collect.checks import settle_page
 from gridtide.errors import UpstreamError
 from gridtide.periods import Period
+from gridtide.sources.contract import Request, Response
+from gridtide.sources.registry import get_source
 from gridtide.sources.tables.components import INCONSISTENT
 from tests.support.presets import (
+    RETRIEVED,
     entry_of,
     page_of,
     read_product,
@@ -165,8 +169,8 @@ def test_the_file_of_a_day_has_other_names_than_that_of_an_interval() -> None:
 
 def test_the_load_of_an_area_comes_from_the_file_of_the_next_midnight() -> None:
     """What was measured in the day before is the load of the balancing area; hours to come are none."""
-    (asked,) = requests_of("spp", "load_system", datetime(2025, 11, 2, 5), datetime(2025, 11, 3, 6))
-    assert dict(asked.params) == {"path": "/2025/11/03/OP-MTLF-202511030000.csv"}
+    (day,) = requests_of("spp", "load_system", datetime(2025, 11, 1, 5), datetime(2025, 11, 2, 5))
+    assert dict(day.params) == {"path": "/2025/11/02/OP-MTLF-202511020000.csv"}
     body = (
         "Interval,GMTIntervalEnd,BAA,MTLF,Averaged Actual\n11/03/2025 00:00:00,11/03/2025 06:00:00,SPP,30000,29950.5\n"
         "11/03/2025 01:00:00,11/03/2025 07:00:00,SPP,30100,\n"
@@ -200,3 +204,40 @@ def test_recordings_are_read_whole_and_add_up() -> None:
         page = read_product("spp", product, recording(f"spp/{path}"))
         assert (page.observations.num_rows, used_skipped(page)) == (count, [])
         assert min(row["value"] for row in page_of(page, product.removesuffix("_latest"))) < 0
+
+
+def test_the_first_of_25_hours_comes_from_the_file_of_an_hour_earlier() -> None:
+    """The file of midnight looks back 24 hours; that of 23:00 is asked for too, and only its first hour is stored."""
+    midnight, earlier = requests_of("spp", "load_system", datetime(2025, 11, 2, 5), datetime(2025, 11, 3, 6))
+    assert dict(midnight.params) == {"path": "/2025/11/03/OP-MTLF-202511030000.csv"}
+    assert dict(earlier.params) == {"path": "/2025/11/02/OP-MTLF-202511022300.csv"}
+    assert earlier.period == Period(datetime(2025, 11, 2, 5, tzinfo=UTC), datetime(2025, 11, 2, 6, tzinfo=UTC))
+    body = (
+        "Interval,GMTIntervalEnd,BAA,MTLF,Averaged Actual\n11/02/2025 01:00:00,11/02/2025 06:00:00,SPP,30000,25.5\n"
+        "11/02/2025 01:00:00,11/02/2025 06:00:00,SWPW,2000,2.5\n11/02/2025 02:00:00,11/02/2025 07:00:00,SPP,30000,99\n"
+    )
+    entry = entry_of("spp", "load_system")
+    page = get_source("spp").parse_response(entry, earlier, Response(body.encode(), RETRIEVED))
+    assert stored_of(page) == {("2025-11-02T05:00Z", "SPP", "load"): 25.5, ("2025-11-02T05:00Z", "SWPW", "load"): 2.5}
+
+
+def test_a_place_of_two_areas_and_rows_without_an_area_lose_no_others() -> None:
+    """A settlement location with two prices has none, a load without its area is counted, and the others are stored."""
+    header = "Interval,GMTIntervalEnd,BAA,Settlement Location,Pnode,LMP,MLC,MCC,MEC\n"
+    stamp = "05/01/2026 01:00:00,05/01/2026 06:00:00"
+    rows = ["SPP,X,P,-10.5,0.5,-31,20", "SWPW,X,P,10,0,0,10", "SPP,Y,P,7,0,0,7"]
+    entry = entry_of("spp", "lmp_day_ahead")
+    period = Period(datetime(2026, 5, 1, 5, tzinfo=UTC), datetime(2026, 5, 2, 5, tzinfo=UTC))
+    request = Request(entry.url, period=period)
+    body = header + "".join(f"{stamp},{row}\n" for row in rows)
+    page = get_source("spp").parse_response(entry, request, Response(body.encode(), RETRIEVED))
+    settled = settle_page(page, entry, request, period)
+    assert {row["location"] for row in settled.page.observations.to_pylist()} == {"Y"}
+    assert [item.count for item in settled.skipped] == [8]
+    assert [hole.period for hole in settled.conflicts] == [period]
+    loads = "Interval,GMTIntervalEnd,BAA,MTLF,Averaged Actual\n" + "".join(
+        f"{stamp},{area},5,{load}\n" for area, load in (("SPP", 25000), ("", 2000))
+    )
+    page = read_product("spp", "load_system", loads)
+    assert stored_of(page) == {("2026-05-01T05:00Z", "SPP", "load"): 25000}
+    assert [(item.reason, item.count) for item in used_skipped(page)] == [("records without a location", 1)]

@@ -68,7 +68,7 @@ MARKETS_OF_OPERATORS = [(name, market) for name in PRICED for market in MARKETS 
 
 def find_day(name: str, product: str, season: str) -> tuple[Period, Period]:
     """The period that is requested, and that whose hours the answer holds: MISO's report has the load of the day
-    before, and SPP's files the last 24 hours, without the first one of a day of 25."""
+    before."""
     text, hours = DAYS[name, season]
     start = datetime.fromisoformat(text).replace(tzinfo=UTC)
     day = Period(start, start + timedelta(hours=hours))
@@ -78,8 +78,6 @@ def find_day(name: str, product: str, season: str) -> tuple[Period, Period]:
         return Period(day.start + timedelta(hours=12), day.end + timedelta(hours=13)), day
     if name in ("pjm", "ercot") and product.startswith("load_forecast"):  # a period is one of issues, which look ahead
         return Period(day.start - timedelta(days=1), day.start), day
-    if (name, product, season) == ("spp", "load_system", "autumn"):
-        return day, Period(start + timedelta(hours=1), day.end)
     return day, day
 
 
