@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 
 LONGEST_WAIT = 120.0
-"""The longest wait, in seconds, before a retry here when the upstream asks for one; a longer wait is left to the
-caller."""
+"""The longest wait for a request, in seconds, before all of its retries here together; a longer one is left to the
+caller, so that an upstream that asks to wait again and again does not hold up a run."""
 
 
 async def ask_repeatedly(
@@ -31,7 +31,7 @@ async def ask_repeatedly(
     """Returns what `read` makes of the response of `ask`, both tried up to `entry.retries` times while the error may
     pass. `ask` holds one of `slots`; `check` is called before a response is read. Raises the last error."""
     attempts = tenacity.AsyncRetrying(
-        stop=tenacity.stop_after_attempt(entry.retries),
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(entry.retries), _has_waited),
         retry=tenacity.retry_if_exception(_is_worth_waiting),
         wait=_wait,
         reraise=True,
@@ -53,6 +53,11 @@ def _is_worth_waiting(error: BaseException) -> bool:
     if not isinstance(error, GridtideError) or not error.retryable:
         return False
     return not isinstance(error, PassingError) or (error.wait or 0) <= LONGEST_WAIT
+
+
+def _has_waited(state: tenacity.RetryCallState) -> bool:
+    """Whether the waits of a request, with the next one, are too long."""
+    return state.idle_for + state.upcoming_sleep > LONGEST_WAIT
 
 
 _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25)

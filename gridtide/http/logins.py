@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from gridtide.entries.auth import OAuth
+from gridtide.entries.auth import OAuth, list_secret_names
 from gridtide.entries.entry import Entry
 from gridtide.errors import CredentialsError, FormatError
 from gridtide.http.credentials import Login, build_login
@@ -72,9 +72,9 @@ async def _log_in(entry: Entry, auth: OAuth, login: Login, session: aiohttp.Clie
             if response.status in (400, 401, 403):
                 happened = f"the login at {response.url.host} is refused with HTTP {response.status}"
                 reason = _read_oauth_error(login.credentials.redacted_message(body))
-                raise CredentialsError(
-                    entry.name, f"{happened}{reason}", 'Check the client, user and "scope" that "auth" names'
-                )
+                names = " and ".join(name.removeprefix("secret:") for name in list_secret_names(auth))
+                fix = f'Check {names or "the client"}, and the client and "scope" that "auth" names'
+                raise CredentialsError(entry.name, f"{happened}{reason}", fix)
             error = classify_status(
                 entry, label, response.status, response.headers, login.credentials.redacted_message(body)
             )

@@ -32,7 +32,7 @@ def build_requests(entry: Entry, period: Period | None) -> list[Request]:
     requests = generic.build_requests(entry, period)
     if entry.product != LOOKING_BACK:
         return requests
-    return [each for request in requests for each in (request, *_request_first_hour(entry, request))]
+    return [part for request in requests for part in (request, *_request_first_hour(entry, request))]
 
 
 def _request_first_hour(entry: Entry, request: Request) -> list[Request]:
