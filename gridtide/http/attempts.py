@@ -10,7 +10,7 @@ from typing import TypeVar
 import tenacity
 
 from gridtide.entries.entry import Entry
-from gridtide.errors import ClockError, GridtideError, PassingError
+from gridtide.errors import ClockError, GridtideError, PassingError, QuotaError
 from gridtide.sources.contract import Response
 
 T = TypeVar("T")
@@ -27,23 +27,39 @@ async def ask_repeatedly(
     ask: Callable[[], Awaitable[Response]],
     read: Callable[[Response], Awaitable[T]],
     check: Callable[[], None] = lambda: None,
+    used_up: set[str] | None = None,
 ) -> T:
     """Returns what `read` makes of the response of `ask`, both tried up to `entry.retries` times while the error may
-    pass. `ask` holds one of `slots`; `check` is called before a response is read. Raises the last error."""
+    pass. `ask` holds one of `slots`; `check` is called before a response is read. Raises the last error.
+
+    `used_up` are the entries whose quota was used up after all waits; their requests do not wait for it again, until
+    one is answered.
+    """
+    names = set() if used_up is None else used_up
+
+    def is_used_up(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        return isinstance(error, QuotaError) and entry.name in names
+
     attempts = tenacity.AsyncRetrying(
-        stop=tenacity.stop_any(tenacity.stop_after_attempt(entry.retries), _has_waited),
+        stop=tenacity.stop_after_attempt(entry.retries) | _has_waited | is_used_up,
         retry=tenacity.retry_if_exception(_is_worth_waiting),
         wait=_wait,
         reraise=True,
     )
-    async for attempt in attempts:
-        with attempt:
-            async with slots:  # released while reading and waiting, so that the next request is sent
-                response = await ask()
-            check()
-            state = attempt.retry_state
-            waited = response.wait_seconds + state.idle_for
-            return await read(replace(response, attempt=state.attempt_number, wait_seconds=waited))
+    try:
+        async for attempt in attempts:
+            with attempt:
+                async with slots:  # released while reading and waiting, so that the next request is sent
+                    response = await ask()
+                names.discard(entry.name)
+                check()
+                state = attempt.retry_state
+                waited = response.wait_seconds + state.idle_for
+                return await read(replace(response, attempt=state.attempt_number, wait_seconds=waited))
+    except QuotaError:
+        names.add(entry.name)
+        raise
     raise AssertionError("tenacity always returns or raises")
 
 

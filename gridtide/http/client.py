@@ -63,6 +63,7 @@ class Http:
         self._secrets = secrets
         self._limiter = limiter or LocalLimiter()
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._used_up: set[str] = set()
         self._sessions: dict[str, aiohttp.ClientSession] = {}
         self._connector: aiohttp.TCPConnector | None = None
         self._logins = Logins(secrets)
@@ -104,7 +105,7 @@ class Http:
             self._clocks.check(entry.name)
 
         slots = self._slots.setdefault(entry.name, asyncio.Semaphore(entry.concurrency))
-        return await ask_repeatedly(entry, slots, ask, read, check_clock)
+        return await ask_repeatedly(entry, slots, ask, read, check_clock, self._used_up)
 
     async def _ask_with_credentials(self, entry: Entry, request: Request) -> Response:
         """Makes one attempt; a refused token is renewed once, because an upstream may end it early."""

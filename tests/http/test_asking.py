@@ -232,7 +232,7 @@ async def test_a_login_that_is_refused_says_why_without_the_password() -> None:
     upstream = LoginServer()
     async with serving(upstream.answer) as url:
         auth = PERSON | {"url": f"{url}token"}
-        with pytest.raises(CredentialsError, match=r"refused with HTTP 400: invalid_grant: bad REDACTED\. Check the"):
+        with pytest.raises(CredentialsError, match=r"bad REDACTED\. Check (KEY|USER_NAME) and (KEY|USER_NAME), "):
             await fetch(an_entry(url, auth=auth), {"KEY": "wrong", "USER_NAME": "me@x"})
         entry = an_entry(url, auth=auth | {"token": "jwt"})
         with pytest.raises(FormatError, match=r'no "jwt" that is a token; its keys are: access_token, id_token, exp'):
@@ -422,3 +422,30 @@ async def test_a_told_wait_is_kept_before_asking_again(status: int) -> None:
     async with serving(handler) as url:
         await fetch(an_entry(url, retries=2))
     assert moments[1] - moments[0] >= 0.5
+
+
+async def test_a_quota_that_does_not_end_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the longest wait the other days of the entry are tried once each, and another entry is not held up; an
+    answer ends that."""
+    monkeypatch.setattr("gridtide.http.attempts.LONGEST_WAIT", 0.5)
+    asked: list[str] = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        asked.append(request.query["day"])
+        if request.query["day"] == "good":
+            return web.json_response({})
+        return web.Response(status=429, headers={"Retry-After": "0.3"}, text="Rate limit is exceeded.")
+
+    async with serving(refuse) as url, Http({}) as http:
+        limited, other = an_entry(url, retries=5), an_entry(url, name="other", retries=5)
+        for day in ("1", "2", "3"):
+            with pytest.raises(QuotaError, match="Rate limit is exceeded"):
+                await http.fetch(limited, Request(limited.url, (("day", day),)), whole)
+        assert asked == ["1", "1", "2", "3"]
+        with pytest.raises(QuotaError):
+            await http.fetch(other, Request(other.url, (("day", "4"),)), whole)
+        assert asked[4:] == ["4", "4"]
+        await http.fetch(limited, Request(limited.url, (("day", "good"),)), whole)
+        with pytest.raises(QuotaError):
+            await http.fetch(limited, Request(limited.url, (("day", "5"),)), whole)
+        assert asked[6:] == ["good", "5", "5"]
