@@ -37,12 +37,14 @@ async def ask_repeatedly(
     """
     names = set() if used_up is None else used_up
 
-    def is_used_up(state: tenacity.RetryCallState) -> bool:
+    def is_last(state: tenacity.RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome else None
-        return isinstance(error, QuotaError) and entry.name in names
+        has_waited = state.idle_for + state.upcoming_sleep > LONGEST_WAIT
+        is_used_up = isinstance(error, QuotaError) and entry.name in names
+        return state.attempt_number >= entry.retries or has_waited or is_used_up
 
     attempts = tenacity.AsyncRetrying(
-        stop=tenacity.stop_after_attempt(entry.retries) | _has_waited | is_used_up,
+        stop=is_last,
         retry=tenacity.retry_if_exception(_is_worth_waiting),
         wait=_wait,
         reraise=True,
@@ -69,11 +71,6 @@ def _is_worth_waiting(error: BaseException) -> bool:
     if not isinstance(error, GridtideError) or not error.retryable:
         return False
     return not isinstance(error, PassingError) or (error.wait or 0) <= LONGEST_WAIT
-
-
-def _has_waited(state: tenacity.RetryCallState) -> bool:
-    """Whether the waits of a request, with the next one, are too long."""
-    return state.idle_for + state.upcoming_sleep > LONGEST_WAIT
 
 
 _backoff = tenacity.wait_exponential_jitter(multiplier=0.25, max=20, jitter=0.25)
