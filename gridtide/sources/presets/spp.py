@@ -59,7 +59,6 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
     starts = page.observations["interval_start"]
     is_asked = pc.and_(pc.greater_equal(starts, request.period.start), pc.less(starts, request.period.end))
     rows = page.observations.filter(is_asked)
-    others = Skipped(
-        "hours that the file of midnight has", page.observations.num_rows - rows.num_rows, "", expected=True
-    )
-    return replace(page, observations=rows, skipped=[*page.skipped, others])
+    count = page.observations.num_rows - rows.num_rows
+    later_hours = Skipped("hours that the file of midnight has", count, "", expected=True)
+    return replace(page, observations=rows, skipped=[*page.skipped, later_hours])

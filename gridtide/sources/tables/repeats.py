@@ -287,10 +287,10 @@ def _find_hour_column(cells: CellColumns, repeated: np.ndarray, columns: Sequenc
 def _are_days(table: CellTable, column: str) -> bool:
     _, distinct_texts = factorize(table.read([column])[column])
     stripped = [(text or "").strip() for text in distinct_texts]
-    return all(len(text) <= 11 or MIDNIGHT.search(text) for text in stripped)
+    return all(len(text) <= 11 or ENDS_AT_MIDNIGHT.search(text) for text in stripped)
 
 
-MIDNIGHT = re.compile(r"[T ](00?:00(:00(\.0+)?)?|12:00(:00)? AM)(Z|[+-]\d\d:?\d\d)?$")
+ENDS_AT_MIDNIGHT = re.compile(r"[T ](00?:00(:00(\.0+)?)?|12:00(:00)? AM)(Z|[+-]\d\d:?\d\d)?$")
 """The end of a time that stands for a day."""
 
 
