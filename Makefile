@@ -41,10 +41,10 @@ quick: .venv/dev ## run the tests that take a few seconds each
 	$(PYTEST) -m "not slow"
 
 # Real programs that tests drive. Tests that need a missing one are skipped and say which.
-programs: ## install the programs that some tests drive: Chromium, PostgreSQL, Prometheus, Redis (Debian, as root)
+programs: ## install the programs that some tests drive: Chromium, databases, Prometheus, Redis (Debian, as root)
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-	  chromium chromium-driver postgresql prometheus prometheus-pushgateway redis-server
+	  chromium chromium-driver mariadb-server postgresql prometheus prometheus-pushgateway redis-server
 
 lint: .venv/dev ## check style and format with ruff
 	$(BIN)/ruff check

@@ -18,20 +18,32 @@ if TYPE_CHECKING:
 ENGINE_ROWS = 20_000
 """The rows of one batch."""
 
+MYSQL_TIMESTAMP = 7
+"""The number of the type TIMESTAMP in the protocol of MySQL, which its drivers give in descriptions of columns."""
+
+
+class UnknownZoneError(Exception):
+    """The server does not know the time zone of the entry, and so cannot write columns of moments on its clock."""
+
+    def __init__(self, columns: Sequence[str], zone: str) -> None:
+        super().__init__(f"{', '.join(columns)} is a TIMESTAMP, and the server does not know {zone}")
+
 
 def stream_engine(url: URL, statement: Statement, seconds: float) -> Iterator[pa.RecordBatch]:
     """Yields the rows of `statement` at the database of `url`, within `seconds`; at least one batch, which may be
     empty.
 
-    Raises the errors of SQLAlchemy and of the driver, and `TimeoutError`.
+    Raises the errors of SQLAlchemy and of the driver, `TimeoutError`, and `UnknownZoneError`.
     """
     import sqlalchemy
 
     deadline = time.monotonic() + seconds
     engine = sqlalchemy.create_engine(_forbid_writing(url), poolclass=sqlalchemy.pool.NullPool, hide_parameters=True)
     with engine.connect() as connection:
-        for setting in _list_settings(engine.dialect.name, seconds):
+        family = "mariadb" if getattr(engine.dialect, "is_mariadb", False) else engine.dialect.name
+        for setting in _list_settings(family, seconds):
             connection.exec_driver_sql(setting)
+        knows_zone = family not in ("mysql", "mariadb") or _set_clock(connection, statement.timezone)
         timer = Timer(seconds, _interrupt, (connection,))
         timer.start()
         try:
@@ -39,6 +51,8 @@ def stream_engine(url: URL, statement: Statement, seconds: float) -> Iterator[pa
             clause = bound.build_clause()
             rows = connection.execution_options(stream_results=True).execute(clause)  # type: ignore[call-overload]
             names = list(rows.keys())
+            if not knows_zone:
+                _refuse_moments(rows.cursor.description, statement.timezone)
             while True:
                 if time.monotonic() > deadline:
                     raise TimeoutError
@@ -68,10 +82,29 @@ def _list_settings(dialect: str, seconds: float) -> list[str]:
     settings = {
         "sqlite": ["PRAGMA query_only = ON"],
         "mysql": ["SET SESSION TRANSACTION READ ONLY", f"SET SESSION max_execution_time = {int(seconds * 1000)}"],
-        "mariadb": ["SET SESSION TRANSACTION READ ONLY", f"SET SESSION max_statement_time = {int(seconds)}"],
+        "mariadb": ["SET SESSION TRANSACTION READ ONLY", f"SET SESSION max_statement_time = {seconds:.3f}"],
         "oracle": ["SET TRANSACTION READ ONLY"],
     }
     return settings.get(dialect, [])
+
+
+def _set_clock(connection: Connection, zone: str) -> bool:
+    """Sets the clock on which MySQL and MariaDB write and compare columns of the type TIMESTAMP in this session;
+    returns whether the server knows `zone`."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        connection.exec_driver_sql("SET time_zone = %s", ("+00:00" if zone in ("UTC", "Etc/UTC") else zone,))
+    except DBAPIError:
+        return False
+    return True
+
+
+def _refuse_moments(description: Sequence[Sequence[Any]], zone: str) -> None:
+    """Raises `UnknownZoneError` if a column is of MySQL's type TIMESTAMP, which is on the clock of the session."""
+    names = [column[0] for column in description if column[1] == MYSQL_TIMESTAMP]
+    if names:
+        raise UnknownZoneError(names, zone)
 
 
 def _interrupt(connection: Connection) -> None:

@@ -22,7 +22,10 @@ _REFUSED_STATES = ("28", "42501", "0P")
 _WRONG_STATES = ("42", "22", "25006", "3D", "3F", "0A", "2F")
 """The beginnings of SQLSTATE of statements that the database cannot run; see PostgreSQL's appendix A."""
 
-_WRONG_KINDS = ("CatalogException", "BinderException", "ParserException")
+_WRONG_KINDS = (
+    *("CatalogException", "BinderException", "ParserException", "SyntaxException"),
+    *("InvalidInputException", "NotImplementedException", "ConversionException"),
+)
 """The errors of DuckDB for such statements."""
 
 _IS_REFUSED = re.compile(
@@ -33,7 +36,7 @@ _IS_WRONG = re.compile(
     r"(?i)no such (table|column|function|database)|syntax error|does not exist|read-?only|ambiguous column|"
     r"unable to open database file|incorrect number of bindings|cannot open file|not a database"
 )
-_IS_LATE = re.compile(r"(?i)statement timeout|canceling statement|interrupted|max_execution_time|query timeout")
+_IS_LATE = re.compile(r"(?i)statement timeout|canceling statement|interrupted|query timeout")
 
 MESSAGE_LENGTH = 300
 """The most characters of a database's message that an error holds."""
@@ -90,11 +93,15 @@ def _classify(entry: Entry, label: str, error: Exception, credentials: Credentia
         return _build_late(entry, label)
     if state.startswith(_REFUSED_STATES) or (not state and _IS_REFUSED.search(text)):
         return CredentialsError(entry.name, happened, "Correct the URL of the database, or grant its user SELECT")
+    if error_kind == "UnknownZoneError":
+        fix = "Load the time zones there with mysql_tzinfo_to_sql, or let the query give a DATETIME in UTC"
+        return ConfigurationError(entry.name, happened.replace("the database says: ", ""), fix)
     if error_kind in ("NoSuchModuleError", "ModuleNotFoundError"):
         return ConfigurationError(entry.name, happened, EXTRA)
     is_statement = state.startswith(_WRONG_STATES) or error_kind in _WRONG_KINDS
     if is_statement or (not state and (error_kind == "ProgrammingError" or _IS_WRONG.search(text))):
         columns = [*entry.time, *entry.value, *filter(None, (entry.updated, entry.published))]
-        names = f'"query" ({list_first(entry.params, 5)})' if entry.query else f'"table" and {list_first(columns, 5)}'
+        query = f'"query" ({list_first(entry.params, 5)})' if entry.params else '"query"'
+        names = query if entry.query else f'"table" and {list_first(columns, 5)}'
         return ConfigurationError(entry.name, happened, f"Compare {names} with the database")
     return UpstreamError(entry.name, happened, "Try again later")

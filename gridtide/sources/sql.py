@@ -54,7 +54,8 @@ BOUNDS = ("start", "end")
 CHANGES = ("changed_from", "changed_to")
 """The parameters that the period gives for the time of a change."""
 
-_PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
+_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+"""A parameter as SQLAlchemy finds it, also within a text or a comment."""
 
 _DAY = timedelta(days=1)
 
@@ -145,7 +146,14 @@ def _find_statement_problems(entry: Mapping[str, Any]) -> Iterator[str]:
             yield f"params.{name}: no query has the parameter :{name}; leave it out, or use it"
     missing = [name for name in names if name not in {*values, *BOUNDS}]
     if missing:
-        yield f'query: the parameter :{missing[0]} has no value; give it in "params"'
+        name = missing[0]
+        yield f'query: the parameter :{name} has no value; give it in "params", or write \\:{name} if it is none'
+    for name, value in values.items():
+        if isinstance(value, list | tuple) and name in names:
+            if not value:
+                yield f"params.{name}: is an empty list, which selects nothing; give at least one value"
+            elif not re.search(rf"(?i)\bin\s+:{name}\b", str(query)):
+                yield f"params.{name}: is a list, which goes with in :{name} without parentheses"
     if set(names) & set(BOUNDS) and not set(BOUNDS) <= set(names):
         yield "query: has only one of the parameters :start and :end; use both"
     if table is not None and not entry.get("time"):

@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, UpstreamError
+from gridtide.errors import ConfigurationError, CredentialsError, FormatError, GridtideError, UpstreamError
 from gridtide.lake import Lake
 from tests.support.processes.postgres import PostgresServer, run_postgres
 from tests.support.upstreams.databases import collect_rows, hours, sql_entry
 
 pytest.importorskip("adbc_driver_postgresql", reason="gridtide[sql] is not installed")
 
+DAY = hours("2024-03-10", 24)
 PASSWORD = "planted-3c59/dc@04"
 WRITTEN = "planted-3c59%2Fdc%4004"
 
@@ -34,7 +35,7 @@ def postgres() -> Iterator[PostgresServer]:
 async def _fail(url: str, folder: Path, **keys: object) -> GridtideError:
     """The error of a collection that fails."""
     with pytest.raises(GridtideError) as failure:
-        await collect_rows(Lake.open(str(folder)), sql_entry(**keys), url, hours("2024-03-10", 24))
+        await collect_rows(Lake.open(str(folder)), sql_entry(**keys), url, DAY)
     assert failure.value.subject == "plant"
     return failure.value
 
@@ -100,11 +101,38 @@ async def test_no_error_holds_the_password(
     assert list_files(tmp_path) == []
 
 
+SAME_NAMES = "select ts, meter, mw, 2 * mw as mw from readings where ts >= :start and ts < :end"
+
+
+async def test_columns_of_one_name_are_refused(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Two columns that the entry cannot tell apart are an error; two that it does not use are not."""
+    error = await _fail(f"postgresql://{postgres.address}", tmp_path, table=None, query=SAME_NAMES)
+    assert (type(error), "has 2 columns called mw" in str(error)) == (FormatError, True)
+    entry = sql_entry(table=None, query=SAME_NAMES.replace("2 * mw as mw", "1 as x, 2 as x"))
+    collected = await collect_rows(Lake.open(str(tmp_path)), entry, f"postgresql://{postgres.address}", DAY)
+    assert collected.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "params", "words"),
+    [
+        ("select ' :30' as mw", {}, r"the parameter :30 has no value.* or write \\:30"),
+        ("select 1 as mw where 'a' = :m", {"m": ["a"]}, "params.m: is a list, which goes with in :m without"),
+        ("select 1 as mw where 'a' in (:m)", {"m": ["a"]}, "params.m: is a list, which goes with in :m without"),
+        ("select 1 as mw where 'a' in :m", {"m": []}, "params.m: is an empty list"),
+    ],
+)
+def test_parameters_that_cannot_be_bound_are_refused(query: str, params: dict[str, object], words: str) -> None:
+    """A colon in a text that reads as a parameter, and a list that does not go with `in`, are named before any run."""
+    with pytest.raises(ConfigurationError, match=words):
+        sql_entry(table=None, query=query, params=params)
+
+
 async def test_no_file_holds_the_password(postgres: PostgresServer, tmp_path: Path) -> None:
     """The lake has the rows and the kept answer, and the password nowhere, by name or content."""
     lake, entry = Lake.open(str(tmp_path)), msgspec.structs.replace(sql_entry(), raw=True)
     address = postgres.address.replace("grid@", f"grid:{WRITTEN}@")
-    collected = await collect_rows(lake, entry, f"postgresql://{address}", hours("2024-03-10", 24))
+    collected = await collect_rows(lake, entry, f"postgresql://{address}", DAY)
     assert collected.rows == 1
     paths = list_files(tmp_path)
     bodies = [await lake.read_raw(str(path.relative_to(tmp_path))) for path in paths if path.suffix == ".zst"]

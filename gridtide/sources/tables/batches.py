@@ -7,6 +7,8 @@ in a column of values is a reported null, as in JSON.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,9 +35,10 @@ MESSAGE_TEXTS = 200
 def tabulate_batch(entry: Entry, batch: pa.RecordBatch, first_row: int) -> CellTable:
     """Returns the rows of `batch` as cells; its first row is number `first_row` of the answer.
 
-    Raises `FormatError` for a time outside the years 1 to 9999.
+    Raises `FormatError` for a time outside the years 1 to 9999, and for two columns of a name that the entry uses.
     """
     labels = set(label_columns(entry))
+    _check_names(entry, batch.schema.names, labels)
     moments = {entry.interval_from, entry.published, *(entry.time if len(entry.time) == 1 else ())}
     may_be_time = moments if entry.time else {*batch.schema.names} - labels | moments
     columns: dict[str, CellColumn] = {}
@@ -46,6 +49,15 @@ def tabulate_batch(entry: Entry, batch: pa.RecordBatch, first_row: int) -> CellT
         else:
             columns[name] = _write_texts(plain) if name in labels else _convert_values(plain)
     return build_table(columns, lambda row: f"row {first_row + row + 1}")
+
+
+def _check_names(entry: Entry, names: Sequence[str], labels: Collection[str]) -> None:
+    """Raises `FormatError` if several columns have one name, unless the entry names its columns and not this one."""
+    used_names = {*labels, *entry.value}
+    for name, count in Counter(names).items():
+        if count > 1 and (not entry.value or name in used_names):
+            happened = f"the answer has {count} columns called {name}"
+            raise FormatError(entry.name, happened, f"Give each its own name in the query: a.{name} as a_{name}")
 
 
 def _strip_type(column: pa.Array) -> pa.Array:
