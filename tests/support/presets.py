@@ -15,7 +15,7 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.periods import Period
 from gridtide.sources.contract import Page, Request, Response, Skipped
-from gridtide.sources.formats.json_rows import RECORDS_BESIDE
+from gridtide.sources.formats.json_paths import RECORDS_BESIDE
 from gridtide.sources.registry import get_source
 from gridtide.sources.tables.selection import NUMBERS_UNUSED, UNUSED
 

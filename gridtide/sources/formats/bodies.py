@@ -226,6 +226,12 @@ def is_page(start: str) -> bool:
     )
 
 
+def is_html(body: bytes) -> bool:
+    """Whether `body` is a web page, as sent by proxies and maintenance notices."""
+    start = body[:200].removeprefix(BOM).lstrip().lower()
+    return start.startswith((b"<!doctype html", b"<html"))
+
+
 def _is_wrapped_json(start: str, end: str) -> bool:
     """Whether the text is the argument of a callback, JSON within a JSON string, or the word null."""
     if start.strip() == "null":

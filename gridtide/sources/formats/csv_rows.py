@@ -56,6 +56,10 @@ HEAD_LINES = 1000
 FIRST_LINES = 12
 """The lines among which the header is, if the first of them has one of the expected names."""
 
+END_BYTES = 1 << 14
+LINES_COMPARED = 5
+"""The bytes and lines at either end of the rows that show how records look."""
+
 NAMELESS = "column {}"
 """The name of a column without a name in the header."""
 
@@ -88,6 +92,66 @@ class _Rows:
         return _find_newline(self.body)
 
 
+@dataclass(frozen=True)
+class _Around:
+    """The rows of a CSV; its columns `above` them; and the lines around them: `before` the header, of the `header`
+    itself, `between` it and the rows, and `behind` them."""
+
+    rows: _Rows
+    above: dict[str, str]
+    before: Sequence[str]
+    header: Sequence[str]
+    between: Sequence[str]
+    behind: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _RecordShape:
+    """How records look: their number of `fields`, and how the field number `place` is written, its digits as zeros."""
+
+    fields: int
+    place: int
+    written: frozenset[str]
+    delimiter: str
+    quote: str
+
+    @classmethod
+    def of(cls, rows: _Rows, style: Csv, labels: Sequence[str]) -> _RecordShape:
+        """Returns the shape of the first and the last of `rows`, by the first of the columns `labels` or, without any,
+        the first field with a digit."""
+        lines = [line for line in _list_ends(rows) if _is_row(line, style)]
+        split = [_split_fields(line, rows.delimiter, style.quote) for line in lines]
+        whole = [fields for fields in split if len(fields) == len(rows.names)]
+        with_digits = (place for fields in whole for place, text in enumerate(fields) if re.search(r"\d", text))
+        place = rows.names.index(labels[0]) if labels else next(with_digits, 0)
+        written = frozenset(filter(None, (_write_shape(fields[place]) for fields in whole)))
+        return cls(len(rows.names), place, written, rows.delimiter, style.quote)
+
+    def fits(self, line: str) -> bool:
+        """Whether `line` may be a record: it has as many fields, and one that is written as the times of records."""
+        fields = _split_fields(line, self.delimiter, self.quote)
+        if len(fields) != self.fields:
+            return False
+        shape = _write_shape(fields[self.place])
+        return shape in self.written if self.written else bool(shape)
+
+
+def _split_fields(line: str, delimiter: str, quote: str) -> list[str]:
+    return next(csv.reader([line.strip("\r\n")], delimiter=delimiter, quotechar=quote), [])
+
+
+def _write_shape(text: str) -> str:
+    """Returns `text` with a zero for each group of digits; empty without any digit."""
+    return re.sub(r"\d+", "0", text.strip()) if re.search(r"\d", text) else ""
+
+
+def _list_ends(rows: _Rows) -> list[str]:
+    """Returns the first and the last lines of `rows`."""
+    first = rows.body[rows.begin : min(rows.end, rows.begin + END_BYTES)].splitlines()[:LINES_COMPARED]
+    last = rows.body[max(rows.begin, rows.end - END_BYTES) : rows.end].splitlines()[-LINES_COMPARED:]
+    return [line.decode("utf-8", "replace") for line in (*first, *last)]
+
+
 def read_csv(
     entry: str,
     body: bytes,
@@ -105,14 +169,20 @@ def read_csv(
     Raises `UpstreamError` if the text ends in the middle of a line, `FormatError` if there is no header or a row has
     more fields than the header.
     """
-    rows, above = _cut_around(entry, body, style, [name for name in columns if name not in style.above])
+    around = _cut_around(entry, body, style, [name for name in columns if name not in style.above])
+    rows = around.rows
     _refuse_cut_text(entry, rows, style, length_known)
     present_labels = [name for name in labels if name in rows.names]
     values = [name for name in split_alternatives(columns) if name in rows.names and name not in present_labels]
-    cells = _Cells(_drop_other_lines(rows, style), style.quote)
+    shape = _RecordShape.of(rows, style, present_labels)
+    kept_rows, dropped = _drop_other_lines(entry, around, style, shape)
+    cells = _Cells(kept_rows, style.quote)
     if numbers is not None:
         cells.read_ahead(present_labels, values, numbers)
-    return attach_constants(_build_table(entry, cells, style, present_labels), above)
+    table = _build_table(entry, cells, style, present_labels)
+    _refuse_open_quote(entry, cells, style, shape)
+    table.skipped.extend([*dropped, *_count_around(around, style, shape)])
+    return attach_constants(table, around.above)
 
 
 def _find_newline(body: bytes) -> bytes:
@@ -130,9 +200,8 @@ def _split_lines(body: bytes) -> Iterator[_Line]:
         begin = end
 
 
-def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> tuple[_Rows, dict[str, str]]:
-    """Returns the rows of `body`, without the lines before its header, the header and the footer; and the columns from
-    the lines before the header."""
+def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> _Around:
+    """Returns the rows of `body`, and the lines before its header, the header and the footer."""
     lines = (line for line in _skip_lines(entry, body, style) if _is_line(line.text, style))
     head = list(islice(lines, FIRST_LINES))
     if not head:
@@ -144,8 +213,15 @@ def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> 
     begin = head[used].begin if used < len(head) else len(body)
     end = _find_end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, style)
     first_number = head[used].number if used < len(head) else head[-1].number + 1
-    above = _read_preamble(entry, body[: head[0].begin].decode("utf-8", "replace"), style)
-    return _Rows(body, min(begin, end), end, names, first_number, delimiter), above
+    before = body[: head[0].begin].decode("utf-8", "replace")
+    return _Around(
+        _Rows(body, min(begin, end), end, names, first_number, delimiter),
+        _read_preamble(entry, before, style),
+        before.splitlines(),
+        [line.text for line in head[:used]],
+        body[head[used - 1].end : begin].decode("utf-8", "replace").splitlines() if used else (),
+        body[end:].decode("utf-8", "replace").splitlines() if style.footer else (),
+    )
 
 
 def _read_preamble(entry: str, text: str, style: Csv) -> dict[str, str]:
@@ -171,7 +247,7 @@ def _is_line(text: str, style: Csv) -> bool:
 
 def _is_row(text: str, style: Csv) -> bool:
     """Whether a line after the header is a row."""
-    return _is_line(text, style) and text.startswith(style.rows or "")
+    return _is_line(text, style) and text.startswith((style.rows or "", style.quote + (style.rows or "")))
 
 
 def _skip_lines(entry: str, body: bytes, style: Csv) -> Iterator[_Line]:
@@ -211,16 +287,90 @@ def _find_end_of_rows(body: bytes, begin: int, delimiter: str, style: Csv) -> in
     return max(end, begin)
 
 
-def _drop_other_lines(rows: _Rows, style: Csv) -> _Rows:
-    """Returns `rows` without comment lines and, if the entry names what rows begin with, without other lines."""
+def _drop_other_lines(entry: str, around: _Around, style: Csv, shape: _RecordShape) -> tuple[_Rows, Sequence[Skipped]]:
+    """Returns the rows without comments, repeated headers and, if the entry names what rows begin with, other lines;
+    and the counts of those. A run warns of lines that look like records.
+
+    Raises `FormatError` if no line begins with that, although some look like records.
+    """
+    rows = around.rows
     comments = tuple(mark.encode() for mark in _list_comment_marks(style))
-    present = [mark for mark in comments if rows.body.find(rows.newline + mark, rows.begin, rows.end) >= 0]
-    if not style.rows and not present:
-        return rows
-    lines = rows.body[rows.begin : rows.end].splitlines(keepends=True)
-    start = (style.rows or "").encode()
-    body = b"".join(line for line in lines if line.startswith(start) and not line.startswith(comments))
-    return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter)
+    headers = {line.strip().encode() for line in around.header}
+    marks = [*comments, *headers]
+    present = [mark for mark in marks if rows.body.find(rows.newline + mark, rows.begin, rows.end) >= 0]
+    is_first = rows.body.startswith(tuple(marks), rows.begin) if marks else False
+    between = [line for line in around.between if line.strip()]
+    if not style.rows and not present and not is_first:
+        return rows, [_count_lines(COMMENTS, between, shape)] if between else ()
+    starts = (style.rows or "").encode(), (style.quote + (style.rows or "")).encode()
+    chosen: list[bytes] = []
+    dropped: dict[str, list[str]] = {COMMENTS: between} if between else {}
+    for line in rows.body[rows.begin : rows.end].splitlines(keepends=True):
+        reason = ""
+        if not line.strip():
+            continue
+        if comments and line.startswith(comments):
+            reason = COMMENTS
+        elif line.strip() in headers:
+            reason = HEADERS_AGAIN
+        elif not line.startswith(starts):
+            reason = OTHER_LINES
+        if reason:
+            dropped.setdefault(reason, []).append(line.decode("utf-8", "replace").strip())
+        else:
+            chosen.append(line)
+    others = dropped.get(OTHER_LINES, [])
+    likely = next((line for line in others if shape.fits(line)), "")
+    if not chosen and likely:
+        happened = f'rows: no line after the header begins with "{style.rows}", as {likely[:80]!r}'
+        raise FormatError(entry, happened, 'Correct "rows", or leave it out')
+    counts = [_count_lines(reason, lines, shape) for reason, lines in dropped.items()]
+    body = b"".join(chosen)
+    return _Rows(body, 0, len(body), rows.names, rows.first_line, rows.delimiter), counts
+
+
+COMMENTS = 'lines that begin with a "comment"'
+HEADERS_AGAIN = "lines that repeat the header"
+OTHER_LINES = 'lines that do not begin with "rows"'
+BEFORE_HEADER = 'lines before the rows that look like records, by "skip" or "header"'
+BEHIND_ROWS = 'lines behind the rows, by "footer"'
+"""Why lines of a CSV are not rows."""
+
+
+def _count_lines(reason: str, lines: Sequence[str], shape: _RecordShape) -> Skipped:
+    """Returns the count of `lines`; a run warns if one looks like a record and the entry does not say what rows are."""
+    likely = [line for line in lines if shape.fits(line)] if reason != OTHER_LINES else []
+    return Skipped(reason, len(lines), (likely or lines)[0][:80], expected=not likely)
+
+
+def _count_around(around: _Around, style: Csv, shape: _RecordShape) -> Iterator[Skipped]:
+    """Yields the counts of lines behind the rows, and of those before them that look like records."""
+    comments = _list_comment_marks(style)
+    likely = [line for line in (*around.before, *around.header[1:]) if shape.fits(line)]
+    likely = [line for line in likely if not (comments and line.startswith(comments))]
+    if likely:
+        yield _count_lines(BEFORE_HEADER, likely, shape)
+    behind = [line for line in around.behind if line.strip(f' \t"{around.rows.delimiter}')]
+    if behind:
+        yield _count_lines(BEHIND_ROWS, behind, shape)
+
+
+def _refuse_open_quote(entry: str, cells: _Cells, style: Csv, shape: _RecordShape) -> None:
+    """Raises if a field of several lines holds a line that looks like a record, as its quote was never closed."""
+    rows, quote = cells.rows, style.quote.encode()
+    if cells.one_line_each or rows.body.find(quote, rows.begin, rows.end) < 0:
+        return
+    lines = rows.body[rows.begin : rows.end].split(rows.newline)
+    is_open, opened = False, 0
+    for number, line in enumerate(lines):
+        if is_open and shape.fits(line.replace(quote, b"").decode("utf-8", "replace")):
+            begin, end = rows.first_line + opened, rows.first_line + number
+            happened = f"line {begin} of the CSV opens a quote, in which line {end} stands, which looks like a record"
+            mark = next((mark for mark in "^~|" if mark.encode() not in rows.body), "\x01")
+            fix = f'If quotes are a part of texts, name a mark that is none: "quote": {json.dumps(mark)}'
+            raise FormatError(entry, f"{happened}: {line[:80].decode('utf-8', 'replace')!r}", fix)
+        if line.count(quote) % 2:
+            is_open, opened = not is_open, number
 
 
 def _is_header(text: str, delimiter: str, style: Csv, columns: Sequence[str]) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,8 +27,15 @@ from gridtide.sources.formats.cells import (
     build_strings,
     build_table,
     number_positions,
-    propose_paths,
     tabulate_records,
+)
+from gridtide.sources.formats.json_paths import (
+    KEY_COLUMN,
+    NestedLists,
+    build_path_error,
+    describe_value,
+    follow_path,
+    name_kind,
 )
 
 _TRUTH = ("false", "true")
@@ -45,25 +51,28 @@ HEAD_BYTES = 1 << 16
 RECORDS_JUDGED = 1000
 """How many records show what a column holds that is not read."""
 
-KEY_COLUMN = "key"
-"""The column for the keys of an object that is keyed by time."""
-
 
 def load_json(entry: str, text: str) -> Any:
     """Parses `text`: JSON, the argument of a callback, JSON within a JSON string, or JSON lines (which become a list).
     Raises `UpstreamError` if it is truncated or broken."""
     if len(text) >= LARGE_BODY:
         try:
-            return msgspec.json.decode(text)
+            large_document = msgspec.json.decode(text)
         except msgspec.DecodeError:
             pass  # it may be one of the other forms
+        else:
+            _refuse_doubled_names(entry, [text], large_document)
+            return large_document
     stripped = text.strip().removeprefix("\ufeff")
     callback = re.fullmatch(r"(?s)(?:/\*.*?\*/)?\s*[A-Za-z_$][\w$.]*\s*\((.*)\)\s*;?", stripped)
     if callback:
         stripped = callback[1]
     try:
         document = _decode(stripped)
-        return json.loads(document) if isinstance(document, str) and document.lstrip()[:1] in ("{", "[") else document
+        if isinstance(document, str) and document.lstrip()[:1] in ("{", "["):
+            stripped, document = document, json.loads(document)
+        _refuse_doubled_names(entry, [stripped], document)
+        return document
     except ValueError as error:
         lines = [line for line in stripped.splitlines() if line.strip()]
         if len(lines) > 1 and lines[0].lstrip()[:1] == "{" and lines[0].rstrip()[-1:] == "}":
@@ -87,7 +96,45 @@ def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
             documents.append(json.loads(json_line))
         except ValueError as error:
             raise UpstreamError(entry, f"line {number} of the JSON lines is cut or broken: {error}") from error
+    _refuse_doubled_names(entry, lines, documents)
     return documents
+
+
+def _refuse_doubled_names(entry: str, texts: Sequence[str], document: Any) -> None:
+    """Raises if an object in one of `texts`, which are the `document`, gives a name two different values, of which
+    parsers keep one in silence. It is looked for only where there are more names in the texts than in the document."""
+    written = sum(
+        text.count('":') + (len(re.findall(r'"\s+:', text)) if re.search(r'"\s+:', text) else 0) for text in texts
+    )
+    if written <= _count_names(document):
+        return
+
+    def refuse(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        for name, value in pairs:
+            if name in fields and fields[name] != value:
+                shown = f"{json.dumps(fields[name])[:60]} and {json.dumps(value)[:60]}"
+                happened = f"an object of the JSON holds {name!r:.60} twice, with different values: {shown}"
+                raise FormatError(entry, happened, "Ask the upstream for another format, or for times in UTC")
+            fields[name] = value
+        return fields
+
+    for text in texts:
+        json.loads(text, object_pairs_hook=refuse)
+
+
+def _count_names(document: Any) -> int:
+    """Returns the number of names in all objects of `document`."""
+    count, nodes = 0, [document]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            count += len(node)
+            node = node.values()
+        elif not isinstance(node, list):
+            continue
+        nodes.extend(inner for inner in node if isinstance(inner, dict | list))
+    return count
 
 
 @dataclass(frozen=True)
@@ -156,7 +203,8 @@ def read_selected(entry: str, selected: SelectedRecords, path: str, written: Num
 
     Columns that are not selected are read from the body, which is then parsed again.
     """
-    content, above = _get_at_path(entry, selected.document, path)
+    at_path = follow_path(entry, selected.document, path)
+    content, above = at_path.value, at_path.above
     if content is not selected.records or written.decimal != ".":
         return None
     reader = _JsonReader(entry, path, written, selected.document)
@@ -191,7 +239,8 @@ def read_json(
     Raises `FormatError` if there is nothing at the path, or anything else than records.
     """
     reader = _JsonReader(entry, path, written, document)
-    value, above = _get_at_path(entry, document, path)
+    at_path = follow_path(entry, document, path)
+    value = at_path.value
     if layout == "rows":
         table = reader.read_rows(value, _find_header(entry, document, header))
     elif layout == "columns":
@@ -200,11 +249,10 @@ def read_json(
         table = reader.read_keyed(value)
     else:
         table = reader.read_records(value)
-    return attach_constants(table, {name: reader.to_cell(cell) for name, cell in above.items()})
-
-
-PLAIN_KEY = r"[^.\[\]|{}()&@*`'\"<>=!?:]+"
-"""A key that may be in a dotted path; any other path is one of JMESPath."""
+    table.skipped.extend(at_path.skipped)
+    if reader.null_count:
+        table.skipped.append(Skipped("records that are null", reader.null_count, path))
+    return attach_constants(table, {name: reader.to_cell(cell) for name, cell in at_path.above.items()})
 
 
 def _find_header(entry: str, document: Any, header: int | str | tuple[str, ...]) -> Sequence[str] | None:
@@ -220,120 +268,26 @@ def _find_header(entry: str, document: Any, header: int | str | tuple[str, ...])
     return header
 
 
-def _get_at_path(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
-    """Returns the value at `path`, and the fields beside the path by name; of two equal names the inner one."""
-    if not path:
-        return document, {}
-    if re.fullmatch(rf"{PLAIN_KEY}(\.{PLAIN_KEY})*", path) and isinstance(document, dict | list):
-        return _walk(entry, document, path)
-    import jmespath
-    from jmespath.exceptions import JMESPathError
-
-    try:
-        found_value = jmespath.search(path, document)
-    except JMESPathError as error:
-        raise FormatError(entry, f'records: "{path}" cannot be followed: {error}', 'Correct "records"') from error
-    if found_value is None:
-        raise _build_path_error(entry, path, _describe(document), document)
-    return found_value, {}
-
-
-def _walk(entry: str, document: Any, path: str) -> tuple[Any, dict[str, Any]]:
-    """Returns the value at the dotted `path`, lists on the way flattened into one list; and the fields of the objects
-    on the way that are neither lists nor objects."""
-    node = document
-    above: dict[str, Any] = {}
-    lists: dict[str, list[Any]] = {}
-    keys = path.split(".")
-    for index, key in enumerate(keys):
-        if isinstance(node, list) and node and all(isinstance(element, dict) for element in node):
-            return _Nested(node, keys[index:], index, lists), above
-        if not isinstance(node, dict) or key not in node:
-            raise _build_path_error(entry, path, f'where "{key}" should be, {_describe(node)}', document)
-        above |= {name: cell for name, cell in node.items() if not isinstance(cell, dict | list)}
-        lists |= {name: cell for name, cell in node.items() if isinstance(cell, list) and name != key}
-        node = node[key]
-    return node, above
-
-
-def _build_path_error(entry: str, path: str, happened: str, document: Any) -> FormatError:
-    """Returns the error for a `path` that `document` does not have, with the paths in it that lead to records."""
-    fix = propose_paths(Counter(_list_record_paths(document)))
-    return FormatError(entry, f'records: "{path}" leads nowhere: {happened}', fix or 'Correct "records"')
-
-
-def _list_record_paths(value: Any, path: str = "") -> Iterator[str]:
-    """Yields, for each object or list in a list below `value`, the dotted path to that list; the lists of several
-    objects count together."""
-    if isinstance(value, list):
-        for element in value:
-            if isinstance(element, dict | list):
-                yield path
-            if isinstance(element, dict):
-                yield from _list_record_paths(element, path)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if re.fullmatch(PLAIN_KEY, key):
-                yield from _list_record_paths(inner, f"{path}.{key}" if path else key)
-
-
-RECORDS_BESIDE = "records in lists beside those that the entry reads: {}"
-"""Why the records of a list are not stored that `records` does not name."""
-
-
-def count_beside(document: Any, path: str) -> Iterator[Skipped]:
-    """Yields the counts of the objects in lists beside those at the dotted `path` of `document`, by the name of the
-    list; lists in the elements of lists do not count."""
-    node = document
-    for key in path.split(".") if path else ():
-        if not isinstance(node, dict):
-            return
-        for name, elements in node.items():
-            count = sum(isinstance(element, dict) for element in elements) if isinstance(elements, list) else 0
-            if name != key and count:
-                yield Skipped(RECORDS_BESIDE.format(name), count, json.dumps(elements[0])[:80], expected=True)
-        node = node.get(key)
-
-
-class _Nested(list[Any]):
-    """Elements of a list that contain records, and the keys that lead from each element to its records."""
-
-    def __init__(
-        self, elements: list[Any], keys: Sequence[str], depth: int, lists: Mapping[str, list[Any]] | None = None
-    ) -> None:
-        super().__init__(elements)
-        self.lists = dict(lists or {})
-        self.keys = keys
-        self.depth = depth
-
-
-def _describe(value: Any) -> str:
-    return f"there are {', '.join(map(str, value))}" if isinstance(value, dict) else f"there is a {_name_kind(value)}"
-
-
-def _name_kind(value: Any) -> str:
-    return {str: "text", list: "list", type(None): "null", dict: "object"}.get(type(value), "number")
-
-
 class _JsonReader:
     """Reads the value at the `path` of one response."""
 
     def __init__(self, entry: str, path: str, written: NumberStyle, document: Any) -> None:
         self.entry, self.path, self.written, self.document = entry, path, written, document
+        self.null_count = 0
 
     def read_records(self, content: Any) -> CellTable:
         """Reads a list of objects, or a single object."""
         inherited: set[str] = set()
-        if isinstance(content, _Nested):
+        if isinstance(content, NestedLists):
             records = [
                 self._flatten(below, above, inherited) for above, below in self._descend(content, content.keys, {})
             ]
             return tabulate_records(records, number_positions("record"), frozenset(inherited))
         if content is None:
             return tabulate_records([], number_positions("record"))
-        elements = content if isinstance(content, list) else [content]
+        elements = self._drop_nulls(content) if isinstance(content, list) else [content]
         other_element = next((element for element in elements if not isinstance(element, dict)), None)
-        if other_element is not None or (None in elements):
+        if other_element is not None:
             raise self._build_element_error(elements, other_element)
         if isinstance(content, dict) and self._is_columns(content):
             raise self._build_layout_error(content)
@@ -341,6 +295,12 @@ class _JsonReader:
             [self._flatten(element, {}, inherited) for element in elements], number_positions("record")
         )
         return replace(table, hint=self._hint(elements[0])) if elements else table
+
+    def _drop_nulls(self, elements: list[Any]) -> list[Any]:
+        """Returns `elements` without nulls, which are counted: they are no records."""
+        count = elements.count(None)
+        self.null_count += count
+        return [element for element in elements if element is not None] if count else elements
 
     def _read_uniform(self, records: Sequence[Mapping[str, Any]]) -> CellTable | None:
         """Returns a table of records that all have the same fields, without nested ones; None if they have not."""
@@ -430,8 +390,8 @@ class _JsonReader:
             inherited = dict(above)
             for index, key in enumerate(keys):
                 if not isinstance(value, dict) or key not in value:
-                    happened = f'where "{key}" should be, {_describe(value)}'
-                    raise _build_path_error(self.entry, self.path, happened, self.document)
+                    happened = f'where "{key}" should be, {describe_value(value)}'
+                    raise build_path_error(self.entry, self.path, happened, self.document)
                 inherited |= {
                     name: self.to_cell(cell) for name, cell in value.items() if not isinstance(cell, dict | list)
                 }
@@ -440,7 +400,7 @@ class _JsonReader:
                     yield from self._descend(value, keys[index + 1 :], inherited)
                     break
             else:
-                for record in value if isinstance(value, list) else [] if value is None else [value]:
+                for record in self._drop_nulls(value) if isinstance(value, list) else [] if value is None else [value]:
                     yield inherited, record
 
     def _flatten(self, record: Any, above: Mapping[str, str], inherited: set[str]) -> dict[str, str]:
@@ -474,16 +434,17 @@ class _JsonReader:
     def read_rows(self, content: Any, names: Sequence[str] | None) -> CellTable:
         """Reads a list of lists, whose columns have the given `names` or those in the first list."""
         inherited: dict[str, list[str]] = {}
-        if isinstance(content, _Nested) and names is not None:
+        if isinstance(content, NestedLists) and names is not None:
             content, inherited = self._join_nested_rows(content)
         if (
-            isinstance(content, _Nested)
+            isinstance(content, NestedLists)
             or not isinstance(content, list)
-            or not all(isinstance(row, list) for row in content)
+            or not all(isinstance(row, list | None) for row in content)
         ):
             raise FormatError(
                 self.entry, f"layout: {self._show_path()} holds no list of lists", 'Correct "records" or "layout"'
             )
+        content = self._drop_nulls(content)
         first_number = 1
         if names is None:
             if not content:
@@ -513,7 +474,7 @@ class _JsonReader:
         outer = {name: build_strings(texts) for name, texts in inherited.items() if name not in cells}
         return build_table(outer | cells, number_positions("row", first_number), frozenset(outer))
 
-    def _join_nested_rows(self, content: _Nested) -> tuple[list[Any], dict[str, list[str]]]:
+    def _join_nested_rows(self, content: NestedLists) -> tuple[list[Any], dict[str, list[str]]]:
         """Returns the lists within each element of a list, in one list, and the columns of the fields beside them."""
         pairs = list(self._descend(content, content.keys, {}))
         names = dict.fromkeys(name for above, _ in pairs for name in above)
@@ -525,7 +486,7 @@ class _JsonReader:
 
     def read_columns(self, content: Any) -> CellTable:
         """Reads an object of equally long lists; its other values belong to all records."""
-        if isinstance(content, _Nested):
+        if isinstance(content, NestedLists):
             content = self._join_columns(content)
         if not isinstance(content, dict) or not any(
             isinstance(text_columns, list) for text_columns in content.values()
@@ -544,7 +505,7 @@ class _JsonReader:
         cells |= {name: build_strings([self.to_cell(cell)] * row_count) for name, cell in scalars.items()}
         return build_table(cells, number_positions("element"), frozenset(scalars))
 
-    def _join_columns(self, content: _Nested) -> dict[str, list[Any]]:
+    def _join_columns(self, content: NestedLists) -> dict[str, list[Any]]:
         """Returns the lists within each element of a list as one, beside what the element says and the lists above."""
         *outer_keys, name = content.keys
         columns: dict[str, list[Any]] = {}
@@ -554,7 +515,9 @@ class _JsonReader:
                 node = node.get(key) if isinstance(node, dict) else None
             cells = node.get(name) if isinstance(node, dict) else None
             if not isinstance(cells, list):
-                raise FormatError(self.entry, f'layout: "{self.path}" leads to {_describe(cells)}', 'Correct "records"')
+                raise FormatError(
+                    self.entry, f'layout: "{self.path}" leads to {describe_value(cells)}', 'Correct "records"'
+                )
             beside = {key: [cell] * len(cells) for key, cell in element.items() if not isinstance(cell, dict | list)}
             for key, texts in (content.lists | beside | {name: cells}).items():
                 columns.setdefault(key, []).extend(texts)
@@ -599,7 +562,7 @@ class _JsonReader:
         )
 
     def _build_element_error(self, elements: Sequence[Any], element: Any) -> FormatError:
-        happened = f'records: "{self.path}" holds a {_name_kind(element)}, no objects'
+        happened = f'records: "{self.path}" holds a {name_kind(element)}, no objects'
         if isinstance(element, list):
             named = bool(elements[0]) and all(isinstance(name, str) for name in elements[0]) and len(elements) > 1
             names = "" if named else f", and {self._propose_names(elements).removeprefix('Name the columns, such as ')}"

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from gridtide.entries.table_layout import RecordLayout
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.formats.cells import CellTable, number_positions, propose_paths, tabulate_records
-from gridtide.sources.formats.xml import parse_tree
 
 POSITION, RESOLUTION = "position", "resolution"
 """The columns for the times and the lengths of points."""
@@ -65,6 +65,35 @@ def _describe_element(element: Element, depth: int = 0) -> dict[str, Any]:
         elif depth < OUTLINE_DEPTH:
             outline[tag] = _describe_element(repeated[0], depth + 1)
     return outline
+
+
+def parse_tree(entry: str, body: bytes) -> Element:
+    """Returns the root element of `body`, with names without namespaces.
+
+    Raises `UpstreamError` if the XML is truncated or broken, and `FormatError` if it declares a document type, which
+    alone can define entities that grow without limit or refer to files.
+    """
+
+    def refuse(*_: object) -> None:
+        raise FormatError(entry, "the XML declares a document type, which is never read")
+
+    builder = TreeBuilder()
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda name, attributes: builder.start(
+        _drop_namespace(name), {_drop_namespace(key): value for key, value in attributes.items()}
+    )
+    parser.EndElementHandler = lambda name: builder.end(_drop_namespace(name))
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(body, True)
+    except (expat.ExpatError, LookupError) as error:  # LookupError for an unknown encoding
+        raise UpstreamError(entry, f"the XML is cut or broken: {error}") from error
+    return builder.close()
+
+
+def _drop_namespace(name: str) -> str:
+    return name.rpartition("}")[2]
 
 
 def _read_acknowledgement(entry: str, root: Element) -> CellTable:

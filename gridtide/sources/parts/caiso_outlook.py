@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, local_day, local_days
 from gridtide.sources.contract import Page, Request, Response
-from gridtide.sources.formats.xml import is_html
+from gridtide.sources.formats.bodies import is_html
 from gridtide.sources.parts.left_out import NO_NUMBER, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case, unit_of
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date
 from email.utils import format_datetime
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -17,17 +18,12 @@ from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_alternatives
 from gridtide.sources.formats.csv_rows import read_csv
-from gridtide.sources.formats.json_rows import (
-    LARGE_BODY,
-    count_beside,
-    load_json,
-    read_json,
-    read_selected,
-    select_records,
-)
+from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
+from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
 from gridtide.sources.formats.paging import PageContent, request_next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
+from gridtide.sources.tables.selection import is_ignored
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -101,7 +97,9 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         path, header = entry.records or "", entry.csv.header
         table = read_json(entry.name, document, path, entry.layout, header, entry.numbers)
         if entry.product is None:  # whose preset knows the lists of its answers
-            table.skipped.extend(count_beside(document, path))
+            times = entry.time or ((KEY_COLUMN,) if entry.layout == "keyed" else ())
+            content_at_path = follow_path(entry.name, document, path)
+            table.skipped.extend(count_beside(document, content_at_path, times, partial(is_ignored, entry)))
         return table, document
     value_names = [
         column for column in (*entry.time, *entry.value) if not (entry.hours or entry.days) or column in entry.time

@@ -32,7 +32,7 @@ from gridtide.sources.formats.cells import (
     factorize,
     split_alternatives,
 )
-from gridtide.sources.formats.json_rows import KEY_COLUMN
+from gridtide.sources.formats.json_paths import KEY_COLUMN
 from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
@@ -77,6 +77,7 @@ def read_observations(
     Raises `FormatError`, which names the position and a fix, for content that can be neither stored nor counted.
     """
     if not table.rows:
+        skipped += table.skipped
         return iter(())
     has_versions = entry.has_versions
     entry = choose_columns(entry, table.names)

@@ -211,6 +211,8 @@ class _Reader:
             return f"Add {clocks.quote_formats(formats)}"
         if self.columns == ["position"] and all(text.strip().isdecimal() for text in texts):
             return 'If the records are points of periods, add "layout": "positions"'
+        if not rows[0] and not isinstance(self.entry.csv.header, int) and texts[0].split() == self.columns[0].split():
+            return 'If the first line is a header, add "skip": 1, or leave "header" out'
         if any(text.split() == " ".join(self.columns).split() for text in texts):
             return 'If another table begins there, end this one before it: add "footer": "blank", or "from:" and a text'
         around = self._propose_skips(rows)

@@ -230,25 +230,26 @@ def test_hours_without_a_date_are_of_the_day_that_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("keys", "stored"),
+    ("keys", "stored", "lines"),
     [
-        ({"skip": "until:FUEL"}, None),
-        ({"skip": "until:FUEL", "footer": "blank"}, [5.0, 6.0]),
-        ({"skip": "until:FUEL", "footer": "from:LINE"}, [5.0, 6.0]),
-        ({"skip": "until:FUEL", "rows": "W"}, [6.0]),
-        ({"skip": "until:LINE", "variable": "LINE"}, [7.0]),
-        ({"skip": "until:FUEL", "comment": ["LINE", "North"]}, [5.0, 6.0]),
+        ({"skip": "until:FUEL"}, None, 1),
+        ({"skip": "until:FUEL", "footer": "blank"}, [5.0, 6.0], 2),
+        ({"skip": "until:FUEL", "footer": "from:LINE"}, [5.0, 6.0], 2),
+        ({"skip": "until:FUEL", "rows": "W"}, [6.0], 3),
+        ({"skip": "until:LINE", "variable": "LINE"}, [7.0], 0),
+        ({"skip": "until:FUEL", "comment": ["LINE", "North"]}, [5.0, 6.0], 2),
     ],
 )
-def test_one_of_several_tables_in_a_file_is_read(keys: dict[str, Any], stored: list[float] | None) -> None:
-    """Rows end where the entry says so; without that the rows of the next table are counted as none."""
+def test_one_of_several_tables_in_a_file_is_read(keys: dict[str, Any], stored: list[float] | None, lines: int) -> None:
+    """Rows end where the entry says so, and the lines behind are counted; without that the rows of the next table are
+    counted as none, and a run warns."""
     body = "Updated 2026-01-10T08:00Z\n\nFUEL,MW\nCoal,5\nWind,6\n\nLINE,MW\nNorth,7\n"
     described_keys = {"above": {"at": "Updated (.*)"}, "time": "at", "variable": "FUEL", "value": "MW"} | keys
     page = read(body, **described_keys)
-    if stored is None:
-        assert [skipped.count for skipped in page.skipped] == [1]
-    else:
-        assert (page.observations["value"].to_pylist(), page.skipped) == (stored, ())
+    assert sum(skipped.count for skipped in page.skipped) == lines
+    assert all(skipped.expected for skipped in page.skipped) == (stored is not None)
+    if stored is not None:
+        assert page.observations["value"].to_pylist() == stored
     with pytest.raises(FormatError, match='Correct "above"'):
         read(body, **described_keys | {"above": {"at": "Published (.*)"}})
 

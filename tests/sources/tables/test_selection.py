@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -157,16 +156,6 @@ def test_parts_of_hours_are_of_the_day(hour: int, part: int) -> None:
     body = f"day,hour,part,v\n2026-01-10,1,1,7\n2026-01-10,{hour},{part},8\n"
     with pytest.raises(FormatError, match=f"the day has no interval {part} of hour {hour}"):
         read(body, time=["day", "hour", "part"], label="end", interval="PT15M", value="v")
-
-
-def test_lists_beside_the_records_are_counted() -> None:
-    """The objects of another list are recorded by its name; a list of names is no list of records."""
-    rows = [{"t": time, "v": 1} for time in TIMES]
-    body = json.dumps({"answer": {"actual": rows, "forecast": rows[:1], "names": ["t", "v"]}, "notes": []})
-    page = read(body, records="answer.actual", time="t", value="v")
-    assert [(item.reason, item.count, item.expected) for item in page.skipped] == [
-        ("records in lists beside those that the entry reads: forecast", 1, True)
-    ]
 
 
 def test_records_are_selected_by_columns_that_exist() -> None:
