@@ -188,9 +188,12 @@ def _propose_fix(outcomes: Sequence[Outcome]) -> str:
 
 def _write_headline(report: Mapping[str, Any]) -> str:
     summary, statistics = report["summary"], report["statistics"]
+    open_entries = [result["name"] for result in report["results"] if _choose_entry_status(result) == "open"]
+    still_open = f"; still missing is data of {', '.join(open_entries)}" if open_entries else ""
     return (
         f"backfill {report['period']}: {report['pipeline_status']}, {statistics['successful_chunks']} of "
         f"{statistics['chunks']} missing chunks collected, {summary['rows']:,} rows in {summary['seconds']:.1f} s"
+        f"{still_open}"
     )
 
 

@@ -15,12 +15,15 @@ from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
 from gridtide.periods import Period
 from gridtide.sources.contract import Page, Request, Response, Skipped
-from gridtide.sources.formats.json_paths import RECORDS_BESIDE
+from gridtide.sources.formats.cells import RECORDS_BESIDE
+from gridtide.sources.formats.csv_rows import BEHIND_ROWS, COMMENTS, OTHER_LINES
 from gridtide.sources.registry import get_source
 from gridtide.sources.tables.selection import NUMBERS_UNUSED, UNUSED
 
 OPERATORS = Path(__file__).parents[3] / "shared" / "operators"
-UNUSED_COLUMNS = tuple(reason.partition("{")[0] for reason in (NUMBERS_UNUSED, UNUSED, RECORDS_BESIDE))
+UNUSED_COLUMNS = tuple(
+    reason.partition("{")[0] for reason in (NUMBERS_UNUSED, UNUSED, RECORDS_BESIDE, COMMENTS, OTHER_LINES, BEHIND_ROWS)
+)
 RETRIEVED = datetime(2026, 12, 1, tzinfo=UTC)
 
 

@@ -10,12 +10,12 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 from typing import Any, Literal, NamedTuple
 
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.sources.contract import BOM
+from gridtide.sources.contract import BOM, Skipped
 
 BodyKind = Literal["json", "xml", "csv"]
 
@@ -65,7 +65,30 @@ def list_unmatched(body: bytes, patterns: Sequence[str]) -> list[str]:
             names = archive.namelist()
     except zipfile.BadZipFile:
         return []
-    return [pattern for pattern in patterns if not fnmatch.filter(names, pattern)]
+    return [pattern for pattern in patterns if not any(_match_name(name, [pattern]) for name in names)]
+
+
+def count_unmatched(body: bytes, patterns: Sequence[str]) -> Iterator[Skipped]:
+    """Yields the count of the members of `body` that none of `patterns` matches; none if it is no readable zip."""
+    if not patterns or not body.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            names = [info.filename for info in _list_files(archive) if not _match_name(info.filename, patterns)]
+    except zipfile.BadZipFile:
+        return
+    if names:
+        yield Skipped('members of the archive that "unpack" does not name', len(names), names[0], expected=True)
+
+
+def _match_name(name: str, patterns: Sequence[str]) -> bool:
+    """Whether the name of a member is of one of `patterns`, in whatever case."""
+    return any(fnmatch.fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
+
+
+def _list_files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """Returns the files of `archive`, without folders and what macOS adds."""
+    return [info for info in archive.infolist() if not info.is_dir() and not info.filename.startswith("__MACOSX/")]
 
 
 def _convert_sheet(entry: str, body: bytes) -> bytes:
@@ -104,22 +127,14 @@ def _gunzip(entry: str, body: bytes) -> bytes:
 
 def _unzip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
-        members_info = [
-            member_info
-            for member_info in archive.infolist()
-            if not member_info.is_dir() and not member_info.filename.startswith("__MACOSX/")
-        ]
+        members_info = _list_files(archive)
         names = [member_info.filename for member_info in members_info]
         if "[Content_Types].xml" in names:
             raise FormatError(
                 entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML"
             )
         if patterns:
-            members_info = [
-                member_info
-                for member_info in members_info
-                if any(fnmatch.fnmatch(member_info.filename, pattern) for pattern in patterns)
-            ]
+            members_info = [info for info in members_info if _match_name(info.filename, patterns)]
             if not members_info:
                 texts = '", "'.join(patterns)
                 happened = f'unpack: no member of the archive matches "{texts}"; there are: {", ".join(names)}'

@@ -52,6 +52,8 @@ class CellTable:
     """Where else the records may be, as a fix."""
     first: Callable[[Sequence[str]], CellColumns] | None = None
     complete: bool = False
+    delimiter: str = ""
+    """The delimiter of a CSV; a semicolon is usual where decimals have a comma."""
 
     def read_first(self, names: Sequence[str]) -> CellColumns:
         """Returns the `names` columns of the first records, at least one if there are any."""
@@ -193,6 +195,9 @@ def find_spelling(name: str, names: Iterable[str]) -> str | None:
 def _spell_plainly(name: str) -> str:
     return re.sub(r"[\W_]+", "", name).casefold()
 
+
+RECORDS_BESIDE = "records in lists beside those that the entry reads: {}"
+"""Why the records of a list are not stored that `records` does not name."""
 
 PATHS_PROPOSED = 3
 """How many paths to records a message names."""

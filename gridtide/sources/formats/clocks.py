@@ -382,6 +382,7 @@ def _resolve_by_order(rows: np.ndarray, local: np.ndarray, series: np.ndarray, c
             is_late[ordered] = _find_later_of_pairs(labels)
         elif clock.ambiguous == "order":
             is_late[ordered] = _find_after_turning_back(labels)
+            _refuse_lone_pass(rows[ordered], is_late[ordered], local, series_rows, clock.zone)
         elif clock.ambiguous in ("first", "second") and all(count <= 2 for count in counts.values()):
             is_single = np.array([counts[label] == 1 for label in labels])
             is_late[ordered] = np.where(is_single, clock.ambiguous == "second", _find_later_of_pairs(labels))
@@ -407,6 +408,21 @@ def _find_after_turning_back(labels: np.ndarray) -> np.ndarray:
         is_near = abs(labels[index] - labels[index - 1]) < 4 * HOUR_LENGTH
         is_late[index] = is_near and (is_late[index - 1] or labels[index] <= labels[index - 1])
     return is_late
+
+
+def _refuse_lone_pass(
+    rows: np.ndarray, is_late: np.ndarray, local: np.ndarray, series_rows: np.ndarray, zone: ZoneInfo
+) -> None:
+    """Raises if the order of a series does not tell which pass of an hour its ambiguous `rows` (ambiguous,) are of:
+    none of a night `is_late` (ambiguous,), although the hour after it is there. Without that the night may not be over
+    yet."""
+    labels = local[rows]
+    for place in np.flatnonzero(~is_late):
+        is_same_night = np.abs(labels - labels[place]) < 4 * HOUR_LENGTH
+        last = labels[is_same_night].max()
+        later = local[series_rows]
+        if not is_late[is_same_night].any() and ((later > last) & (later < last + 4 * HOUR_LENGTH)).any():
+            raise _build_ambiguous_error(int(rows[place]), int(labels[place]), 1, zone)
 
 
 def _build_ambiguous_error(row: int, label: int, count: int, zone: ZoneInfo) -> LabelError:

@@ -116,21 +116,22 @@ class _RecordShape:
     quote: str
 
     @classmethod
-    def of(cls, rows: _Rows, style: Csv, labels: Sequence[str]) -> _RecordShape:
-        """Returns the shape of the first and the last of `rows`, by the first of the columns `labels` or, without any,
-        the first field with a digit."""
+    def of(cls, rows: _Rows, style: Csv, times: Sequence[str]) -> _RecordShape:
+        """Returns the shape of the first and the last of `rows`, by the first of the columns `times` or, without any,
+        the first field with a date. If the rows have no such column, no line fits."""
         lines = [line for line in _list_ends(rows) if _is_row(line, style)]
         split = [_split_fields(line, rows.delimiter, style.quote) for line in lines]
         whole = [fields for fields in split if len(fields) == len(rows.names)]
-        with_digits = (place for fields in whole for place, text in enumerate(fields) if re.search(r"\d", text))
-        place = rows.names.index(labels[0]) if labels else next(with_digits, 0)
-        written = frozenset(filter(None, (_write_shape(fields[place]) for fields in whole)))
+        dates = (place for fields in whole for place, text in enumerate(fields) if re.search(r"\d[-/.: ]\d", text))
+        named = [rows.names.index(name) for name in split_alternatives(times[:1]) if name in rows.names]
+        place = next(iter(named), -1) if times else next(dates, -1)
+        written = frozenset(filter(None, (_write_shape(fields[place]) for fields in whole if place >= 0)))
         return cls(len(rows.names), place, written, rows.delimiter, style.quote)
 
     def fits(self, line: str) -> bool:
         """Whether `line` may be a record: it has as many fields, and one that is written as the times of records."""
         fields = _split_fields(line, self.delimiter, self.quote)
-        if len(fields) != self.fields:
+        if len(fields) != self.fields or self.place < 0:
             return False
         shape = _write_shape(fields[self.place])
         return shape in self.written if self.written else bool(shape)
@@ -161,10 +162,12 @@ def read_csv(
     *,
     length_known: bool = True,
     numbers: NumberStyle | None = None,
+    times: Sequence[str] = (),
 ) -> CellTable:
     """Reads the table in `body`, a UTF-8 text in this `style`. Its header must have some of the `columns`, which
     distinguish it from a line of text; `labels` are columns that will be read whole. With the style of its `numbers`,
-    the other `columns` are read together with the labels, unless the body is large.
+    the other `columns` are read together with the labels, unless the body is large. Lines that are no rows look like
+    records if their first column of `times` does.
 
     Raises `UpstreamError` if the text ends in the middle of a line, `FormatError` if there is no header or a row has
     more fields than the header.
@@ -174,7 +177,7 @@ def read_csv(
     _refuse_cut_text(entry, rows, style, length_known)
     present_labels = [name for name in labels if name in rows.names]
     values = [name for name in split_alternatives(columns) if name in rows.names and name not in present_labels]
-    shape = _RecordShape.of(rows, style, present_labels)
+    shape = _RecordShape.of(rows, style, times)
     kept_rows, dropped = _drop_other_lines(entry, around, style, shape)
     cells = _Cells(kept_rows, style.quote)
     if numbers is not None:
@@ -503,6 +506,7 @@ def _build_table(entry: str, cells: _Cells, style: Csv, labels: Sequence[str]) -
         skipped=skipped,
         first=cells.read_first,
         complete=not short_rows,
+        delimiter=rows.delimiter,
     )
 
 

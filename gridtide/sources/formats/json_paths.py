@@ -15,7 +15,7 @@ from jmespath.visitor import TreeInterpreter
 
 from gridtide.errors import FormatError
 from gridtide.sources.contract import Skipped
-from gridtide.sources.formats.cells import propose_paths
+from gridtide.sources.formats.cells import RECORDS_BESIDE, propose_paths
 
 PLAIN_KEY = r"[^.\[\]|{}()&@*`'\"<>=!?:]+"
 """A key that may be in a dotted path; any other path is one of JMESPath."""
@@ -25,9 +25,6 @@ KEY_COLUMN = "key"
 
 DIGITS_OF_TIMES = 6
 """The least number of digits of a key that is a time."""
-
-RECORDS_BESIDE = "records in lists beside those that the entry reads: {}"
-"""Why the records of a list are not stored that `records` does not name."""
 
 PATH_ENDS = 'elements in which "records" leads nowhere'
 """Why an element of a list on the way of a path has no records."""

@@ -46,12 +46,14 @@ TRUTH_WORDS = {"true": 1.0, "false": 0.0}
 @dataclass(frozen=True)
 class ReadNumbers:
     """A column of cells read as numbers: `values` (rows,) with NaN for nulls, `absent` (rows,) for missing cells, and
-    `unread` (rows,) for cells without a number. `complete` means that no cell is absent or unread."""
+    `unread` (rows,) for cells without a number. `complete` means that no cell is absent or unread. `truths` (rows,) are
+    cells with true or false, which are 1 and 0; None if there are none."""
 
     values: np.ndarray
     absent: np.ndarray
     unread: np.ndarray
     complete: bool
+    truths: np.ndarray | None = None
 
 
 def read_numbers(column: CellColumn, number_style: NumberStyle) -> ReadNumbers:
@@ -79,7 +81,12 @@ def read_numbers(column: CellColumn, number_style: NumberStyle) -> ReadNumbers:
     values[rows] = np.array([np.nan if number is None else number for number in numbers], np.float64)[text_codes]
     unread[rows] = np.array([number is None for number in numbers], bool)[text_codes]
     unread &= ~absent
-    return ReadNumbers(values, absent, unread, complete=not (absent.any() or unread.any()))
+    are_truths = np.array([(text or "").strip().lower() in TRUTH_WORDS for text in distinct_texts], bool)
+    truths = None
+    if are_truths.any():
+        truths = np.zeros(len(column), bool)
+        truths[rows] = are_truths[text_codes]
+    return ReadNumbers(values, absent, unread, not (absent.any() or unread.any()), truths)
 
 
 def _take(column: pa.StringArray, rows: np.ndarray) -> pa.StringArray:

@@ -13,7 +13,14 @@ from xml.parsers import expat
 
 from gridtide.entries.table_layout import RecordLayout
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.sources.formats.cells import CellTable, number_positions, propose_paths, tabulate_records
+from gridtide.sources.contract import Skipped
+from gridtide.sources.formats.cells import (
+    RECORDS_BESIDE,
+    CellTable,
+    number_positions,
+    propose_paths,
+    tabulate_records,
+)
 
 POSITION, RESOLUTION = "position", "resolution"
 """The columns for the times and the lengths of points."""
@@ -133,7 +140,30 @@ def _read_elements(entry: str, root: Element, path: str) -> CellTable:
         }
         inherited |= set(outer_cells)
         records.append(outer_cells | cells)
-    return tabulate_records(records, number_positions("record"), frozenset(inherited))
+    table = tabulate_records(records, number_positions("record"), frozenset(inherited))
+    table.skipped.extend(_count_beside(root, record_elements, set(table.own)))
+    return table
+
+
+def _count_beside(root: Element, records: Sequence[Element], columns: set[str]) -> Iterator[Skipped]:
+    """Yields the counts of elements outside the `records` that may be records, by their tag: they have most of the
+    `columns`."""
+    is_inside = {id(inner) for record in records for inner in record.iter()}
+    counts: dict[str, int] = {}
+    examples: dict[str, str] = {}
+    for element in root.iter() if records else ():
+        if id(element) in is_inside or element is root:
+            continue
+        names = {*element.attrib, *(child.tag for child in element if not len(child))}
+        if len(names & columns) * 2 > len(columns) and len(names & columns) > 1:
+            counts[element.tag] = counts.get(element.tag, 0) + 1
+            examples.setdefault(element.tag, ", ".join([*element.attrib.values(), *map(_write_child, element)])[:80])
+    for tag, count in counts.items():
+        yield Skipped(RECORDS_BESIDE.format(tag), count, examples[tag])
+
+
+def _write_child(element: Element) -> str:
+    return f"{element.tag} {(element.text or '').strip()}"
 
 
 def _list_record_tags(root: Element) -> Iterator[str]:
@@ -246,6 +276,7 @@ def _read_points(entry: str, root: Element) -> CellTable:
     above = _Ancestors(root)
     records: list[dict[str, str]] = []
     inherited: set[str] = set()
+    skipped: list[Skipped] = []
     periods = [
         element for element in root.iter() if element.find("timeInterval") is not None and len(element.findall("Point"))
     ]
@@ -266,15 +297,22 @@ def _read_points(entry: str, root: Element) -> CellTable:
             happened = f"a period has a curve of the type {curve}, whose values change between its points"
             raise FormatError(entry, happened, "Ask for a document of intervals")
         variable_sized = curve == "A03"
-        for cells in _list_points(entry, period, variable_sized):
+        for cells in _list_points(entry, period, variable_sized, skipped):
             inherited_cells = {name: text for name, text in outer_cells.items() if name not in cells}
             inherited |= {*inherited_cells, RESOLUTION}
             records.append(inherited_cells | cells)
-    return tabulate_records(records, number_positions("point"), frozenset(inherited))
+    table = tabulate_records(records, number_positions("point"), frozenset(inherited))
+    table.skipped.extend(skipped)
+    return table
 
 
-def _list_points(entry: str, period: Element, variable_sized: bool) -> Iterator[dict[str, str]]:
-    """Yields the points of `period`; if it is variable-sized, an omitted position repeats the previous one.
+POSITIONS_WITHOUT_POINT = "positions of periods without a point"
+"""Why an interval of a period has no value: a fixed-sized curve leaves it out, or a variable-sized one its first."""
+
+
+def _list_points(entry: str, period: Element, variable_sized: bool, skipped: list[Skipped]) -> Iterator[dict[str, str]]:
+    """Yields the points of `period`; if it is variable-sized, an omitted position repeats the previous one. Positions
+    that have no value are added to `skipped`.
 
     start ├─1─┼─2─┼─(2)─┼─4─┤ end
     """
@@ -292,6 +330,12 @@ def _list_points(entry: str, period: Element, variable_sized: bool) -> Iterator[
             f"{numbers[:5]}…"
         )
         raise FormatError(entry, happened)
+    missing = sorted(set(range(1, numbers[0] if variable_sized and numbers else last_position + 1)) - set(numbers))
+    if missing:
+        moment = start + (missing[0] - 1) * interval_length
+        skipped.append(
+            Skipped(POSITIONS_WITHOUT_POINT, len(missing), f"position {missing[0]}, {moment:%Y-%m-%dT%H:%MZ}")
+        )
     following = [*numbers[1:], last_position + 1] if variable_sized else [number + 1 for number in numbers]
     for cells, number, next_number in zip(points, numbers, following, strict=True):
         for position in range(number, next_number):

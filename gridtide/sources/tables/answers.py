@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from gridtide.errors import FormatError
 from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
-from gridtide.sources.formats.bodies import Member, encode_utf8, find_body_kind, unpack_members
+from gridtide.sources.formats.bodies import Member, count_unmatched, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_alternatives
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
@@ -44,11 +44,17 @@ def read_answer(
 
     A body of more than `CELLS_IN_ONE` cells is read lazily: `Page.more` yields its observations piece by piece.
     """
-    skipped: list[Skipped] = []
+    skipped: list[Skipped] = list(count_unmatched(response.body, patterns)) if entry.product is None else []
     pieces: list[Iterator[pa.Table]] = []
     received, cells, document = 0, 0, None
     for member in unpack_members(entry.name, response.body, patterns):
-        table, document = read_cells(entry, member.content, response.headers)
+        try:
+            table, document = read_cells(entry, member.content, response.headers)
+        except FormatError as error:
+            if not member.name:
+                raise
+            fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
+            raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
         if member.name:
             table = replace(table, place=_place_in_member(member.name, table.place))
         headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}
@@ -107,7 +113,10 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
     label_names = label_columns(entry)
     table = read_csv(
-        entry.name, body, entry.csv, value_names, label_names, length_known=length_known, numbers=entry.numbers
+        *(entry.name, body, entry.csv, value_names, label_names),
+        length_known=length_known,
+        numbers=entry.numbers,
+        times=entry.time,
     )
     return table, None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -51,7 +51,7 @@ from gridtide.sources.tables.series import (
     refuse_merged_labels,
     refuse_other_style,
 )
-from gridtide.sources.tables.timing import Timing, read_timing, show_moment
+from gridtide.sources.tables.timing import Timing, count_long_intervals, read_timing, show_moment
 from gridtide.sources.tables.wide import list_wide_columns, unfold_days, unfold_hours
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ class _TableReader:
         self.entry, self.table, self.context, self.skipped = entry, table, context, skipped
         self.counts: dict[str, list[Any]] = {}
         self.open_cells: dict[str, int] = {}
+        self.number_columns: set[str] = set()
+        self.flag_columns: set[str] = set()
         skipped += table.skipped
 
     def read(self) -> Iterator[pa.Table]:
@@ -253,6 +255,9 @@ class _TableReader:
         if not repeats.has_regular_keys(versions, timing, is_live):
             dropped = self._settle_repeats(versions, timing, is_live, columns)
         repeats.refuse_merged_series(self.entry, self.table, series, is_live, [*self._naming, *columns, *ignored])
+        if self.entry.interval is not None and self.entry.product is None:
+            long_intervals = count_long_intervals(timing, series, is_live)
+            self.skipped += [long_intervals] if long_intervals else []
         return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, ranks, dropped))
 
     def _settle_repeats(
@@ -579,7 +584,7 @@ class _TableReader:
         is_live = rows.live[span]
         stored = None if is_live.all() else np.broadcast_to(is_live[:, None], shape).copy()
         for index, value in enumerate(self.values):
-            numbers_read = read_numbers(piece[value.column], self.entry.numbers)
+            numbers_read = self._refuse_mixed_truths(value, read_numbers(piece[value.column], self.entry.numbers))
             numbers[:, index] = numbers_read.values
             if value.column in self.entry.negated:
                 numbers[:, index] = 0.0 - numbers[:, index]
@@ -595,6 +600,26 @@ class _TableReader:
                 stored[:, index] &= ~(numbers_read.absent | numbers_read.unread)
                 stored[dropped_rows, index] = False
         return numbers, stored
+
+    def _refuse_mixed_truths(self, value: ValueColumn, cells: ReadNumbers) -> ReadNumbers:
+        """Returns `cells` without true and false if they hold numbers too: only a column of flags is 1 and 0. Raises if
+        the pieces of a column hold the one and the other."""
+        if cells.truths is None and value.column in self.number_columns:
+            return cells
+        is_number = ~(cells.unread | np.isnan(cells.values))
+        truths = np.zeros(len(is_number), bool) if cells.truths is None else cells.truths
+        if (is_number & ~truths).any():
+            self.number_columns.add(value.column)
+        elif truths.any():
+            self.flag_columns.add(value.column)
+        if value.column in self.number_columns & self.flag_columns:
+            happened = f"value: {value.column} holds true or false in some records, and numbers in others"
+            raise FormatError(self.entry.name, happened, 'Leave it out of "value"')
+        if value.column in self.flag_columns or not truths.any():
+            return cells
+        return replace(
+            cells, values=np.where(truths, np.nan, cells.values), unread=cells.unread | truths, complete=False
+        )
 
     def _count_cells(
         self, column: str, numbers_read: ReadNumbers, is_live: np.ndarray, cells: CellColumn, start: int

@@ -15,7 +15,7 @@ from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorize
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import NO_VALUE, read_numbers
-from gridtide.sources.formats.xml_rows import RESOLUTION
+from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables.series import list_columns
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
@@ -105,15 +105,15 @@ def refuse_overlaps(
 
 def _find_differing_label(entry: Entry, table: CellTable, rows: np.ndarray, used: Sequence[str]) -> str:
     """Returns the fix that names a column of few words in which two `rows` (2,) differ; empty if there is none."""
-    for name in table.names:
+    for name in sorted(table.names, key=lambda name: (name != RESOLUTION, name.endswith(f".{POSITION}"))):
         if name in used or name in NUMBERS_OF_DOCUMENTS or NO_LABELS.search(name):
             continue
         codes, texts = factorize(table.read([name])[name])
         pair = [texts[code] for code in codes[rows].tolist()]
         if pair[0] != pair[1] and all(pair) and (len(texts) * 2 <= len(codes) or len(codes) <= 4):
-            if entry.layout == "positions" and name == RESOLUTION:
-                return f'Choose one with "where": {{"{name}": ["{pair[0]}"]}}'
             naming = _propose_label(entry, table, name)
+            if entry.layout == "positions" and name == RESOLUTION:
+                return f'Choose one with "where": {json.dumps({name: [pair[0]]})}; or both apart: {naming}'
             return f"If {name} tells series apart, as {pair[0]!r:.60} and {pair[1]!r:.60} do, add {naming}"
     return ""
 

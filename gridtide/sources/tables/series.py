@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 CELLS_JUDGED = 1_000_000
 """How many cells of a large table are read to find its columns of numbers; those that hold more are read whole."""
 
+FLAG_NAMES = re.compile(r"(?i)flag|quality|status|version|revision|holiday|dst(?![a-z])|^is_")
+"""Names of columns whose numbers describe values."""
+
 NO_NUMBERS = "column {} is not a column of numbers"
 """Why the cells of a column of texts are not stored."""
 
@@ -283,10 +286,13 @@ def _describe_choice(numeric: Sequence[str]) -> str:
     if day_format := guess_day_format(numeric):
         return f'If they are days, and each row is an hour of them, add "days": "{day_format}"'
     ids = [column for column in numeric if NO_SERIES.search(column)]
-    series = [column for column in numeric if column not in ids] or list(numeric)
+    flags = [column for column in numeric if FLAG_NAMES.search(column)]
+    series = [column for column in numeric if column not in {*ids, *flags}] or list(numeric)
+    flags = [column for column in flags if column not in series]
     places = [column for column in ids if column not in series and re.search(r"(?i)id$|code$", column)]
     location = f', "location": {json.dumps(places[0], ensure_ascii=False)}' if len(places) == 1 else ""
-    return f'Name those that are: "value": {json.dumps(series, ensure_ascii=False)}{location}'
+    ignored = f', "ignore": {json.dumps(flags, ensure_ascii=False)}' if flags else ""
+    return f'Name those that are: "value": {json.dumps(series, ensure_ascii=False)}{location}{ignored}'
 
 
 @dataclass
@@ -362,9 +368,9 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
 
 
 def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str], used: Iterable[str]) -> None:
-    """Raises if all decimals of one of `columns` may as well be thousands, and another column shows that the table
-    writes decimals with the other mark: 1.204 beside 85,12. An entry with `thousands` says what its marks are, and so
-    does a preset."""
+    """Raises if all decimals of one of `columns` may as well be thousands, as 1.204, and the table seems to write
+    decimals with the other mark: another column does, or a semicolon separates its fields and no cell shows which mark
+    is which. An entry with `thousands` says what its marks are, and so does a preset."""
     if entry.numbers.thousands is not None or entry.product is not None:
         return
     mark = entry.numbers.decimal
@@ -373,20 +379,25 @@ def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str],
     beginning = table.read_first([*other_names, *columns])
     decimals = re.compile(rf"[+-]?\d+{re.escape(other_mark)}(?:\d{{1,2}}|\d{{4,}})")
     witness = next(((name, text) for name in other_names if (text := _find_match(beginning[name], decimals))), None)
-    if witness is None:
-        return
     groups = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+")
+    sure = re.compile(rf"[+-]?(?!{groups.pattern}$)\d*{re.escape(mark)}\d+")
+    ignored_names = [name for name in table.own if is_ignored(entry, name)]
+    is_known = any(_find_match(column, decimals) for column in table.read_first(ignored_names).values())
+    is_unclear = table.delimiter == ";" and mark == "." and not is_known
+    if witness is None and (not is_unclear or any(_find_match(column, sure) for column in beginning.values())):
+        return
     for name in columns:
         texts = [text for text in factorize(table.read([name])[name])[1] if text and mark in text]
-        if texts and all(groups.fullmatch(text.strip()) for text in texts):
-            marks = f'"decimal": {json.dumps(other_mark)}, "thousands": {json.dumps(mark)}'
-            ignored = json.dumps([*entry.ignore, witness[0]], ensure_ascii=False)
-            raise FormatError(
-                entry.name,
-                f"value: {name} holds {texts[0]!r:.40}, which is a number of thousands or has decimals; {witness[0]} "
-                f"holds {witness[1]!r:.40}",
-                f'If they are thousands, add {marks}; or, if they are decimals, "ignore": {ignored}',
-            )
+        if not texts or not all(groups.fullmatch(text.strip()) for text in texts):
+            continue
+        marks = f'"decimal": {json.dumps(other_mark)}, "thousands": {json.dumps(mark)}'
+        happened = f"value: {name} holds {texts[0]!r:.40}, which is a number of thousands or has decimals"
+        if witness is None:
+            shown = f"{happened}, in a CSV with semicolons"
+            raise FormatError(entry.name, shown, f'If they are thousands, add {marks}; or, if not, "thousands": ","')
+        ignored = json.dumps([*entry.ignore, witness[0]], ensure_ascii=False)
+        fix = f'If they are thousands, add {marks}; or, if they are decimals, "ignore": {ignored}'
+        raise FormatError(entry.name, f"{happened}; {witness[0]} holds {witness[1]!r:.40}", fix)
 
 
 def _find_match(column: CellColumn, pattern: re.Pattern[str]) -> str:

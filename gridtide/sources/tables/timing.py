@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 from gridtide.errors import FormatError
 from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import EPOCH, count_microseconds, microseconds
+from gridtide.sources.contract import Skipped
 from gridtide.sources.formats import clocks
 from gridtide.sources.formats.cells import CellTable, decode_texts, factorize
 from gridtide.sources.formats.clocks import DAY_LENGTH, HOUR_LENGTH, Clock, ClockLabel, LabelError
@@ -603,6 +605,39 @@ def _parse_length(text: str | None) -> int | None:
         days, hours, minutes, seconds = (int(number or 0) for number in match.groups())
         return days * DAY_LENGTH + hours * HOUR_LENGTH + minutes * HOUR_LENGTH // 60 + seconds * 1_000_000
     return int(stripped) * HOUR_LENGTH // 60 if re.fullmatch(r"[1-9]\d{0,3}", stripped) else None
+
+
+LONG_INTERVALS = 'gaps as long as intervals of another length, of which "interval" leaves out a part'
+"""Why a part of the time that records stand for is not stored."""
+
+
+def count_long_intervals(timing: Timing, series: np.ndarray, live: np.ndarray) -> Skipped | None:
+    """Returns the count of gaps in the `live` records (rows,) before or after which the intervals have their constant
+    length, as where hours become quarter-hours: at one end of a series at least two in a row, which are of one length
+    and begin at its multiples. None if there are none."""
+    rows = np.flatnonzero(live)
+    rows = rows[np.lexsort((timing.starts[rows], series[rows]))]
+    starts, lengths = timing.starts[rows], (timing.ends - timing.starts)[rows]
+    if len(rows) < 4 or lengths[0] <= 0 or (lengths != lengths[0]).any():
+        return None
+    bounds = [0, *(np.flatnonzero(np.diff(series[rows])) + 1).tolist(), len(rows)]
+    count, example = 0, ""
+    for begin, end in pairwise(bounds):
+        steps = np.diff(starts[begin:end])
+        for ordered, order_of_starts in ((steps, starts[begin:end]), (steps[::-1], starts[begin:end][::-1][1:])):
+            if len(ordered) < 3 or not lengths[0] < ordered[0] <= LONGEST_OTHER_INTERVAL:
+                continue
+            run = int(np.argmax(ordered != ordered[0])) if (ordered != ordered[0]).any() else 0
+            if run > 1 and (ordered[run:] == lengths[0]).any() and not (order_of_starts[:run] % ordered[0]).any():
+                count += run
+                first = int(min(order_of_starts[:run]))
+                example = example or f"from {show_moment(first)} on, every {ordered[0] // MINUTE} minutes"
+    return Skipped(LONG_INTERVALS, count, f'{example}; "interval": "gaps" stores them whole') if count else None
+
+
+MINUTE = 60_000_000
+LONGEST_OTHER_INTERVAL = 60 * MINUTE
+"""The longest interval, in microseconds, that a series may have had before or after it had a shorter one."""
 
 
 def show_moment(moment: int) -> str:

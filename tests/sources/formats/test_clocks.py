@@ -60,11 +60,25 @@ def test_an_hour_that_comes_twice_but_stands_once_is_not_guessed(count: int, tim
         to_utc([local("11-03T00:30"), *[local("11-03T01:30")] * count], NEW_YORK)
 
 
-@pytest.mark.parametrize(("ambiguous", "hour"), [("first", 5), ("second", 6), ("order", 5)])
+@pytest.mark.parametrize(("ambiguous", "hour"), [("first", 5), ("second", 6)])
 def test_an_hour_that_stands_once_is_the_one_that_the_entry_says(ambiguous: str, hour: int) -> None:
-    """By `order`, a time in the repeated hour that occurs once is in the first pass."""
+    """It is of the pass that the key names."""
     times = [local("11-03T00:30"), local("11-03T01:30"), local("11-03T02:30")]
     assert to_utc(times, NEW_YORK, ambiguous)[1].hour == hour
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+def test_order_tells_nothing_of_an_hour_that_stands_once(is_descending: bool) -> None:
+    """With the hour after it, either of the two may be missing, which is refused; a night that is not over yet has had
+    the first."""
+    labels = ["00:30", "01:00", "01:30", "02:30"]
+    for shown in (labels, labels[1:], ["01:30", "03:30"]):
+        times = [local(f"11-03T{label}") for label in shown]
+        with pytest.raises(LabelError, match=r"comes twice in America/New_York, .* but once in"):
+            to_utc(times[::-1] if is_descending else times, NEW_YORK, "order")
+    times = [local(f"11-03T{label}") for label in labels[:3]]
+    moments = to_utc(times[::-1] if is_descending else times, NEW_YORK, "order")
+    assert sorted(f"{moment:%H:%M}" for moment in moments) == ["04:30", "05:00", "05:30"]
 
 
 def test_rows_after_the_clock_was_turned_back_are_of_the_second_pass() -> None:

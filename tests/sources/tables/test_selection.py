@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -190,3 +190,76 @@ def test_a_null_and_a_value_are_named_as_different_values() -> None:
     page = read(f"t,v\n{TIMES[0]},\n{TIMES[0]},5\n", value="v")
     settled = settle_page(page, parse({"apis": [TABLE]}).apis[0], Request(TABLE["url"]), None)
     assert [item.example.partition(" with ")[2] for item in settled.skipped] == ["5.0 and no value"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "values"), [("true,2", [2]), ("1,false", [1]), ("true,false", [1, 0]), ("0,1", [0, 1])]
+)
+@pytest.mark.parametrize("is_json", [False, True])
+def test_true_and_false_are_numbers_only_in_a_column_of_flags(cells: str, values: list[float], is_json: bool) -> None:
+    """Among numbers they are no measurements: they are counted and not stored."""
+    first, second = cells.split(",")
+    body = f"t,v\n{TIMES[0]},{first}\n{TIMES[1]},{second}\n"
+    if is_json:
+        body = f'[{{"t":"{TIMES[0]}","v":{first}}},{{"t":"{TIMES[1]}","v":{second}}}]'
+    page = read(body, time="t", value="v")
+    assert page.observations["value"].to_pylist() == values
+    assert sum(item.count for item in page.skipped if not item.expected) == 2 - len(values)
+
+
+@pytest.mark.parametrize(
+    ("cells", "is_refused"),
+    [
+        (["1.204", "1.310"], True),
+        (["1.204", "998"], True),
+        (["1.204.310", "2.204"], True),
+        (["12.345", "12.3"], False),
+        (["50.012", "0.987"], False),
+        (["1204.310", "2.204"], False),
+        (["12.34", "12.34"], False),
+        (["1204", "1310"], False),
+    ],
+)
+def test_points_in_a_csv_with_semicolons_may_be_thousands(cells: list[str], is_refused: bool) -> None:
+    """If every point of a column may be one, and no cell of the table shows that it is not, the entry says which it is;
+    each of the two keys that are proposed reads the table."""
+    body = "".join(f"{line}\n" for line in ("t;v", *map(";".join, zip(TIMES, cells, strict=True))))
+    if not is_refused:
+        assert read(body, time="t", value="v").observations["value"].to_pylist() == [float(cell) for cell in cells]
+    else:
+        with pytest.raises(FormatError, match=r'add "decimal": ",", "thousands": "."; or, if not'):
+            read(body, time="t", value="v")
+        thousands = read(body, time="t", value="v", decimal=",", thousands=".").observations["value"].to_pylist()
+        assert thousands == [float(cell.replace(".", "")) for cell in cells]
+        if cells[0].count(".") == 1:
+            decimals = read(body, time="t", value="v", thousands=",").observations["value"].to_pylist()
+            assert decimals == [float(cell) for cell in cells]
+    if cells[0].count(".") < 2:
+        numbers = [float(cell) for cell in cells]
+        assert read(body.replace(";", ","), time="t", value="v").observations["value"].to_pylist() == numbers
+
+
+def test_a_column_of_flags_is_no_proposal_for_a_series() -> None:
+    """Of several columns of numbers those are proposed that may be series; the flags are proposed to be ignored."""
+    body = f"time,Load MW,flag,PTID\n{TIMES[0]},10,0,7\n{TIMES[1]},11,1,7\n"
+    with pytest.raises(FormatError) as refused:
+        read(body)
+    keys = proposed_keys(refused.value.fix)
+    assert (keys["value"], keys["ignore"]) == (["Load MW"], ["flag"])
+    assert [item for item in read(body, value="Load MW", ignore=["flag"]).skipped if not item.expected] == []
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "warned"), [(60, 15, 4), (15, 60, 3), (30, 15, 4), (15, 15, 0), (60, 60, 0)]
+)
+def test_intervals_that_were_longer_once_are_warned_of(first: int, second: int, warned: int) -> None:
+    """Where hours become quarter-hours, one constant length leaves out a part of the hours; with gaps none is."""
+    start = datetime(2026, 1, 10, tzinfo=UTC)
+    starts = [start + timedelta(minutes=first * number) for number in range(5)]
+    starts += [starts[-1] + timedelta(minutes=second * number) for number in range(1, 4)]
+    body = "".join(["t,v\n", *(f"{moment:%Y-%m-%dT%H:%MZ},1\n" for moment in starts)])
+    page = read(body, interval="PT15M" if 15 in (first, second) else "PT1H")
+    assert [item.count for item in page.skipped] == ([warned] if warned else [])
+    page = read(body, interval="gaps", resolution="PT15M")
+    ends = page.observations["interval_end"].to_pylist()
+    assert (ends[:-1], page.skipped) == (page.observations["interval_start"].to_pylist()[1:], ())
