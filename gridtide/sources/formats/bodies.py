@@ -133,6 +133,8 @@ def _unzip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
             raise FormatError(
                 entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML"
             )
+        if not members_info:
+            raise UpstreamError(entry, "the archive is empty")
         if patterns:
             members_info = [info for info in members_info if _match_name(info.filename, patterns)]
             if not members_info:

@@ -18,7 +18,8 @@ COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)
 """Names of fields that may be the number of records."""
 
 SURE_COUNTS = re.compile(
-    r"(?i)(total_?(records|count|rows|results|items|hits|elements)|number_?matched|record_?count|records_?total)"
+    r"(?i)(total_?(records|count|rows|results|items|hits|elements|found)|(number|records?|rows|results)_?(matched|total|found)"
+    r"|num_?found|n_?hits|(record|row|result)_?count|num(ber)?_?(of_?)?(records|rows|results|items))"
 )
 """Names of fields that certainly are the number of records."""
 
@@ -47,7 +48,7 @@ NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?_*next(_?(page|records|url|uri|link|hre
 """Names of fields with the address of the next page, such as `@odata.nextLink`."""
 
 MORE_FIELDS = re.compile(
-    r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more_?(data|records)"
+    r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more(_?(data|records|results|available))?"
     r"|exceeded_?transfer_?limit)"
 )
 """Names of fields that are true if there are more records."""
@@ -65,15 +66,18 @@ ERROR_FIELDS = re.compile(
 FAILURE_FIELDS = re.compile(r"(?i)_*(is_?)?(success(ful)?|succeeded|ok)")
 STATUS_FIELDS = re.compile(r"(?i)_*((http|return|result)_?)?(status|state|code|result)(_?(code|text))?")
 MESSAGE_FIELDS = re.compile(
-    r"(?i)_*((error|warning)_?)?(message|messages|msg|error|errors|reason|detail|details|description|warning)"
+    r"(?i)_*((error|warning|result|return|status)_?)?(message|messages|msg|error|errors|reason|detail|details|description|warning)"
 )
 """Names of fields by which an answer says that it is an error, and why."""
+
+RESULT_CODES = re.compile(r"(?i)_*(result|return|response)_?code")
+"""Names of fields whose number is 0 or 1 if all went well."""
 
 NO_ERROR_TEXTS = frozenset({"", "0", "no", "none", "null", "nil", "ok", "false", "success", "n/a", "-"})
 FAILED_STATUSES = re.compile(r"(?i)errors?|fail(ed|ure)?|faults?|denied|unauthori[sz]ed|forbidden|exception|[45]\d\d")
 PARTIAL_STATUSES = re.compile(r"(?i)partial(ly)?|truncated|incomplete")
 NO_DATA_MESSAGES = re.compile(
-    r"(?i)\bno (matching |such |valid )?(data|records?|results?|rows|values)\b|no content|keine daten"
+    r"(?i)\bno (matching |such |valid )?(data|records?|results?|rows|values)\b|no_?data|no content|keine daten"
 )
 """Messages that there is nothing for what was requested, which is no error."""
 
@@ -214,6 +218,10 @@ def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
     if find_next_link(content.headers.get("link", "")):
         raise _build_incomplete(entry, request, "its Link header names a next page", {"link": True})
     total_count = content.headers.get("x-total-count", "")
+    content_range = re.fullmatch(r"(?!bytes)\w+ \d+-\d+/(\d+)", content.headers.get("content-range", "").strip())
+    if content_range and int(content_range[1]) > content.records:
+        happened = f"Content-Range says {content_range[1]} records, {content.records} came"
+        raise _build_incomplete(entry, request, happened, {"link": True})
     if total_count.isdecimal() and int(total_count) > content.records:
         raise _build_incomplete(
             entry, request, f"X-Total-Count says {total_count} records, {content.records} came", {"link": True}
@@ -281,6 +289,8 @@ def _is_error(name: str, value: Any, content: PageContent) -> bool:
     if ERROR_FIELDS.fullmatch(name):
         is_message = not isinstance(value, list) or any(isinstance(element, str | dict) for element in value)
         return bool(value) and is_message and text not in NO_ERROR_TEXTS
+    if RESULT_CODES.fullmatch(name) and not content.records and text.isdecimal():
+        return not (int(text) in (0, 1) or 200 <= int(text) < 300)
     is_status = STATUS_FIELDS.fullmatch(name) is not None and isinstance(value, str | int)
     return is_status and bool(FAILED_STATUSES.fullmatch(text) or PARTIAL_STATUSES.fullmatch(text))
 
@@ -329,13 +339,15 @@ def _find_sign(
 
 def _is_count(path: str, field_name: str, field_value: Any, fields: Mapping[str, Any]) -> bool:
     """Whether the field `field_name` of the object `fields` at `path` is the number of all records, and no sum."""
-    if SURE_COUNTS.fullmatch(field_name):
+    name = path.rstrip(".").rpartition(".")[2].strip('"')
+    is_inside = SURE_COUNTS.fullmatch(name) is not None or name.lower() in BARE_COUNTS  # as {"total": {"value": 50}}
+    if SURE_COUNTS.fullmatch(field_name) or (is_inside and field_name.lower() in ("value", "count")):
         return True
     lists = [value for _, inner in _list_objects(fields) for value in inner.values() if isinstance(value, list)]
     if field_name.lower() == "total" and any(_is_sum(float(field_value), elements) for elements in lists):
         return False
     has_page_field = any(PAGE_FIELDS.fullmatch(name) for name in fields if name != field_name)
-    describes = DESCRIBING_OBJECTS.fullmatch(path.rstrip(".").rpartition(".")[2].strip('"')) is not None
+    describes = DESCRIBING_OBJECTS.fullmatch(name) is not None
     is_near = describes or any(map(_holds_records, lists)) or (bool(lists) and not any(lists))
     is_bare = field_name.lower() in BARE_COUNTS and is_near
     return COUNT_FIELDS.fullmatch(field_name) is not None and (has_page_field or is_bare)

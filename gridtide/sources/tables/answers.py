@@ -46,6 +46,7 @@ def read_answer(
     """
     skipped: list[Skipped] = list(count_unmatched(response.body, patterns)) if entry.product is None else []
     pieces: list[Iterator[pa.Table]] = []
+    labels: dict[tuple[str, ...], str] = {}
     received, cells, document = 0, 0, None
     for member in unpack_members(entry.name, response.body, patterns):
         try:
@@ -58,7 +59,7 @@ def read_answer(
         if member.name:
             table = replace(table, place=_place_in_member(member.name, table.place))
         headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}
-        context = AnswerContext(day, headers, response.retrieved_at)
+        context = AnswerContext(day, headers, response.retrieved_at, labels)
         received += table.rows
         cells += table.rows * len(table.names)
         pieces.append(read_observations(entry, table, context, skipped))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -66,6 +66,8 @@ class AnswerContext:
     day: date | None
     headers: Mapping[str, str]
     retrieved_at: datetime
+    labels: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """What the unnamed columns of the files of an archive say of their series, by column, location and variable."""
 
 
 def read_observations(
@@ -254,7 +256,9 @@ class _TableReader:
         versions = series if ranks is None else _combine_codes([series, ranks])
         if not repeats.has_regular_keys(versions, timing, is_live):
             dropped = self._settle_repeats(versions, timing, is_live, columns)
-        repeats.refuse_merged_series(self.entry, self.table, series, is_live, [*self._naming, *columns, *ignored])
+        used = [*self._naming, *columns, *ignored]
+        labels = repeats.refuse_merged_series(self.entry, self.table, series, is_live, used)
+        repeats.refuse_other_labels(self.entry, self.table, labels, self.context.labels, [locations_by_row, names])
         if self.entry.interval is not None and self.entry.product is None:
             long_intervals = count_long_intervals(timing, series, is_live)
             self.skipped += [long_intervals] if long_intervals else []

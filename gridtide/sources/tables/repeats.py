@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from gridtide.sources.formats.cells import CellColumns, CellTable, factorize
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
 from gridtide.sources.formats.numbers import NO_VALUE, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
-from gridtide.sources.tables.series import list_columns
+from gridtide.sources.tables.series import RowLabels, list_columns
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
 
 if TYPE_CHECKING:
@@ -192,12 +192,14 @@ _MOMENT = re.compile(r"\d{1,2}:\d\d|\d[-/.]\d{1,2}[-/.]\d|\d[-/. ](?:[^\W\d_]{3,
 
 def refuse_merged_series(
     entry: Entry, table: CellTable, series: np.ndarray, live: np.ndarray, used: Sequence[str]
-) -> None:
+) -> dict[str, dict[int, str]]:
     """Raises if a column that no key names tells the `live` records (rows,) of one of the `series` (rows,) apart: they
-    may be several series, or have several units. A product is not looked at, as its preset knows its columns."""
+    may be several series, or have several units. Returns for each such column what it says of each series, by a row of
+    that. A product is not looked at, as its preset knows its columns."""
     if entry.product is not None:
-        return
+        return {}
     columns = [name for name in table.names if name not in used and name not in NUMBERS_OF_DOCUMENTS]
+    single_labels: dict[str, dict[int, str]] = {}
     for name, column in _read_labels(entry, table, columns).items():
         codes, cells = factorize(column)
         texts = ["" if cell is None else f"{cell:g}" if isinstance(cell, float) else cell.strip() for cell in cells]
@@ -206,11 +208,30 @@ def refuse_merged_series(
             continue  # a column of numbers or times, with words among them
         rows = np.flatnonzero(live & is_label[codes])
         labels = [texts[code] for code in dict.fromkeys(codes[rows].tolist())]
-        if not _tell_apart(name, labels, len(rows)):
-            continue
+        series_codes, first = np.unique(series[rows], return_index=True)
         pairs = np.unique(np.stack([series[rows], codes[rows]]), axis=1).shape[1]
-        if pairs > len(np.unique(series[rows])):
+        if pairs > len(series_codes) and _tell_apart(name, labels, len(rows)):
             raise _build_merged_error(entry, table, name, labels)
+        if pairs == len(series_codes):
+            single_labels[name] = {int(row): texts[codes[row]] for row in rows[first]}
+    return single_labels
+
+
+def refuse_other_labels(
+    entry: Entry,
+    table: CellTable,
+    labels: Mapping[str, Mapping[int, str]],
+    earlier: dict[tuple[str, ...], str],
+    names: Sequence[RowLabels | None],
+) -> None:
+    """Raises if the `labels` of this table's series, by column and row, are others than those of the `earlier` tables
+    of an archive, by column and the series' `names`, to which they are added."""
+    for column, label_by_row in labels.items():
+        for row, label in label_by_row.items():
+            key = (column, *(row_labels.names[row_labels.codes[row]] for row_labels in names if row_labels is not None))
+            both = [earlier.setdefault(key, label), label]
+            if both[0] != both[1] and _tell_apart(column, both, table.rows):
+                raise _build_merged_error(entry, table, column, both)
 
 
 def _read_labels(entry: Entry, table: CellTable, names: Sequence[str]) -> CellColumns:

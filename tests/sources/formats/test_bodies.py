@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gridtide.config.loading import parse
-from gridtide.errors import FormatError
+from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
 
@@ -44,3 +44,23 @@ def test_a_member_that_is_no_table_is_named() -> None:
     with pytest.raises(FormatError, match=r'readme.txt: the body is neither.*"unpack", such as "\*.csv"'):
         read(members)
     assert read(members, unpack="*.csv").observations.num_rows == 1
+
+
+@pytest.mark.parametrize(("name", "first", "second"), [("zone", "A", "B"), ("meter_id", 17, 18), ("unit", "MW", "GW")])
+def test_members_of_several_series_are_not_merged(name: str, first: Any, second: Any) -> None:
+    """A column that no key names and that is one text in each file tells the files apart, also at other times."""
+    members = {
+        f"{label}.csv": f"at,{name},mw\n2026-01-10T0{hour}:00Z,{label},1\n2026-01-10T0{hour + 1}:00Z,{label},2\n"
+        for hour, label in ((0, first), (2, second))
+    }
+    with pytest.raises(FormatError, match=f"{name}.*'{first}' and '{second}'"):
+        read(members)
+    assert read(members, location=name).observations["location"].to_pylist() == [f"{first}"] * 2 + [f"{second}"] * 2
+    assert read({**members, f"{second}.csv": members[f"{first}.csv"].replace("T0", "T1")}).record_count == 4
+    assert read(members, ignore=[name]).record_count == 4
+
+
+def test_an_archive_without_files_is_tried_again() -> None:
+    """It says as little as an empty body."""
+    with pytest.raises(UpstreamError, match="the archive is empty"):
+        read({})

@@ -41,6 +41,12 @@ def read_body(body: bytes, **keys: Any) -> Page:
         ({"d": {"__next": "https://grid.example/load?$skiptoken=2"}}, '"next": "d.__next"'),
         ({"nextPageToken": "a2"}, '"cursor": "nextPageToken", "param": "pageToken"'),
         ({"count": 500}, '"total": "count"'),
+        ({"more": True}, '"offset": "offset"'),
+        ({"numFound": 50}, '"total": "numFound"'),
+        ({"nhits": 400, "parameters": {"rows": 2}}, '"total": "nhits"'),
+        ({"recordsTotal": 57}, '"total": "recordsTotal"'),
+        ({"hits": {"total": {"value": 50}}}, '"total": "hits.total.value"'),
+        ({"meta": {"pagination": {"page": 1, "totalPages": 3}}}, '"last": "meta.pagination.totalPages"'),
         ({"matched": "3"}, '"total": "matched"'),
     ],
 )
@@ -94,6 +100,7 @@ def test_the_last_page_must_have_brought_all_records() -> None:
         {"response": {"status": "FAILED"}},
         {"status": "partial"},
         {"ok": "false"},
+        {"resultCode": "22", "resultMsg": "LIMITED NUMBER OF REQUESTS"},
     ],
 )
 def test_an_answer_that_says_that_it_is_an_error_is_one(fields: dict[str, Any]) -> None:
@@ -119,6 +126,9 @@ def test_an_answer_that_says_that_it_is_an_error_is_one(fields: dict[str, Any]) 
         {"success": False, "message": "No data for this period"},
         {"error": "no matching records"},
         {"warning": "preliminary"},
+        {"resultCode": "00", "resultMsg": "NORMAL SERVICE."},
+        {"resultCode": "03", "resultMsg": "NODATA_ERROR"},
+        {"returnCode": 200},
     ],
 )
 def test_an_answer_without_records_that_says_no_error_is_empty(fields: dict[str, Any]) -> None:
@@ -153,6 +163,20 @@ def test_xml_says_that_there_is_more_as_json_does(around: str, fix: str) -> None
     pages = msgspec.json.decode(re.search(r'"pages": (\{.*?\})', refused.value.fix)[1])  # type: ignore[index]
     [following] = read_body(body, records="row", pages=pages).next_requests
     assert following.label == "the answer page 2" or following.label.endswith("page 2")
+
+
+@pytest.mark.parametrize(
+    ("unit", "is_page"), [("items 0-1/57", True), ("items 0-1/2", False), ("bytes 0-99/5700", False)]
+)
+def test_a_range_of_records_in_the_header_is_one_page(unit: str, is_page: bool) -> None:
+    """A range of bytes says nothing of records."""
+    entry = parse({"apis": [{"name": "load", "url": "https://grid.example/load", "output_folder": "load"}]}).apis[0]
+    response = Response(msgspec.json.encode(RECORDS), datetime(2026, 2, 1, tzinfo=UTC), headers={"content-range": unit})
+    if not is_page:
+        assert generic.parse_response(entry, Request(entry.url), response).record_count == 2
+        return
+    with pytest.raises(IncompleteError, match="Content-Range says 57 records, 2 came"):
+        generic.parse_response(entry, Request(entry.url), response)
 
 
 @pytest.mark.parametrize("records", ["", "<row/>"])
