@@ -26,8 +26,7 @@ from gridtide.entries.scope import Scope, build_scope
 from gridtide.errors import ConfigurationError, FormatError, UpstreamError
 from gridtide.periods import HOUR, Period, floor, split
 from gridtide.sources.contract import BOM, Licence, Page, Request, Response
-from gridtide.sources.formats.bodies import is_html
-from gridtide.sources.formats.xml_rows import parse_tree
+from gridtide.sources.formats.bodies import is_html, parse_tree
 from gridtide.sources.parts.caiso_outlook import OUTLOOK_VARIABLES, find_report, list_requests, parse_outlook
 from gridtide.sources.parts.left_out import NO_NUMBER, NO_TIME, NOT_READ, LeftOut, to_numbers
 from gridtide.variables import Variable, snake_case

@@ -1,4 +1,4 @@
-"""Response bodies as text: unpacked, decoded, and distinguished from web pages and empty bodies."""
+"""Response bodies: unpacked, decoded, distinguished from web pages and empty bodies, and XML as a tree of elements."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime, time
 from typing import Any, Literal, NamedTuple
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
 
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.contract import BOM, Skipped
@@ -241,6 +243,35 @@ def is_page(start: str) -> bool:
     return first_tag.startswith(
         ("<!doctype html", "<html", "<script", "<head", "<body", "<title", "<meta", "<center", "<h1")
     )
+
+
+def parse_tree(entry: str, body: bytes) -> Element:
+    """Returns the root element of `body`, with names without namespaces.
+
+    Raises `UpstreamError` if the XML is truncated or broken, and `FormatError` if it declares a document type, which
+    alone can define entities that grow without limit or refer to files.
+    """
+
+    def refuse(*_: object) -> None:
+        raise FormatError(entry, "the XML declares a document type, which is never read")
+
+    builder = TreeBuilder()
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler = lambda name, attributes: builder.start(
+        _drop_namespace(name), {_drop_namespace(key): value for key, value in attributes.items()}
+    )
+    parser.EndElementHandler = lambda name: builder.end(_drop_namespace(name))
+    parser.CharacterDataHandler = builder.data
+    try:
+        parser.Parse(body, True)
+    except (expat.ExpatError, LookupError) as error:  # LookupError for an unknown encoding
+        raise UpstreamError(entry, f"the XML is cut or broken: {error}") from error
+    return builder.close()
+
+
+def _drop_namespace(name: str) -> str:
+    return name.rpartition("}")[2]
 
 
 def is_html(body: bytes) -> bool:

@@ -322,8 +322,8 @@ def _drop_other_lines(entry: str, around: _Around, style: Csv, shape: _RecordSha
             dropped.setdefault(reason, []).append(line.decode("utf-8", "replace").strip())
         else:
             chosen.append(line)
-    others = dropped.get(OTHER_LINES, [])
-    likely = next((line for line in others if shape.fits(line)), "")
+    foreign_lines = dropped.get(OTHER_LINES, [])
+    likely = next((line for line in foreign_lines if shape.fits(line)), "")
     if not chosen and likely:
         happened = f'rows: no line after the header begins with "{style.rows}", as {likely[:80]!r}'
         raise FormatError(entry, happened, 'Correct "rows", or leave it out')

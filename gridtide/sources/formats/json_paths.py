@@ -29,6 +29,9 @@ DIGITS_OF_TIMES = 6
 PATH_ENDS = 'elements in which "records" leads nowhere'
 """Why an element of a list on the way of a path has no records."""
 
+FIELDS_MISSING = 'fields that "records" names and that no object has: {}'
+"""Why a column of a path's records holds nulls alone."""
+
 NOT_SELECTED = 'elements that the conditions of "records" leave out'
 """Why records are not stored that a filter or a slice of a path does not select."""
 
@@ -107,6 +110,10 @@ class _PathTracer(TreeInterpreter):
 
     def count_passed(self, path: str, value: Any) -> Iterator[Skipped]:
         """Yields the counts of the elements that `path`, which leads to `value`, passes over."""
+        missing = [name for name, is_there in self.fields.items() if not is_there]
+        if missing and value and not self.has_alternatives:
+            records = len(value) if isinstance(value, list) else 1
+            yield Skipped(FIELDS_MISSING.format(", ".join(missing)), records * len(missing), path)
         if self.ended:
             yield Skipped(PATH_ENDS, self.ended, path)
         if self.unselected:
@@ -126,8 +133,8 @@ class _PathTracer(TreeInterpreter):
         content = self.visit(first, value)
         if _is_fulfilled(content):
             return content
-        other = self.visit(second, value)
-        return content if other is None else other
+        alternative = self.visit(second, value)
+        return content if alternative is None else alternative
 
     def visit_projection(self, node: Any, value: Any) -> Any:
         """Follows the rest of the path from each element of a list, and counts those in which it ends."""

@@ -113,8 +113,8 @@ def _refuse_doubled_names(entry: str, texts: Sequence[str], document: Any) -> No
         fields: dict[str, Any] = {}
         for name, value in pairs:
             if name in fields and fields[name] != value:
-                shown = f"{json.dumps(fields[name])[:60]} and {json.dumps(value)[:60]}"
-                happened = f"an object of the JSON holds {name!r:.60} twice, with different values: {shown}"
+                values_shown = f"{json.dumps(fields[name])[:60]} and {json.dumps(value)[:60]}"
+                happened = f"an object of the JSON holds {name!r:.60} twice, with different values: {values_shown}"
                 raise FormatError(entry, happened, "Ask the upstream for another format, or for times in UTC")
             fields[name] = value
         return fields

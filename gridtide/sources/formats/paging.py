@@ -19,7 +19,7 @@ COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)
 
 SURE_COUNTS = re.compile(
     r"(?i)(total_?(records|count|rows|results|items|hits|elements|found)|(number|records?|rows|results)_?(matched|total|found)"
-    r"|num_?found|n_?hits|(record|row|result)_?count|num(ber)?_?(of_?)?(records|rows|results|items))"
+    r"|num_?found|n_?hits|record_?count)"
 )
 """Names of fields that certainly are the number of records."""
 
@@ -226,7 +226,7 @@ def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
         raise _build_incomplete(
             entry, request, f"X-Total-Count says {total_count} records, {content.records} came", {"link": True}
         )
-    signs = _list_signs(content.document, content.records)
+    signs = [] if content.is_record else _list_signs(content.document, content.records)
     if signs:
         raise _build_incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
 
@@ -288,7 +288,9 @@ def _is_error(name: str, value: Any, content: PageContent) -> bool:
         return value is True and ERROR_FIELDS.fullmatch(name) is not None
     if ERROR_FIELDS.fullmatch(name):
         is_message = not isinstance(value, list) or any(isinstance(element, str | dict) for element in value)
-        return bool(value) and is_message and text not in NO_ERROR_TEXTS
+        parts = value.values() if isinstance(value, dict) else [value]
+        is_given = any(part and str(part).strip().lower() not in NO_ERROR_TEXTS for part in parts)
+        return is_message and is_given
     if RESULT_CODES.fullmatch(name) and not content.records and text.isdecimal():
         return not (int(text) in (0, 1) or 200 <= int(text) < 300)
     is_status = STATUS_FIELDS.fullmatch(name) is not None and isinstance(value, str | int)
@@ -343,14 +345,22 @@ def _is_count(path: str, field_name: str, field_value: Any, fields: Mapping[str,
     is_inside = SURE_COUNTS.fullmatch(name) is not None or name.lower() in BARE_COUNTS  # as {"total": {"value": 50}}
     if SURE_COUNTS.fullmatch(field_name) or (is_inside and field_name.lower() in ("value", "count")):
         return True
-    lists = [value for _, inner in _list_objects(fields) for value in inner.values() if isinstance(value, list)]
+    objects = [inner for _, inner in _list_objects(fields)]
+    lists = [value for inner in objects for value in inner.values() if isinstance(value, list)]
+    lists += [list(inner.values()) for inner in objects[1:]]  # of records by time
     if field_name.lower() == "total" and any(_is_sum(float(field_value), elements) for elements in lists):
         return False
     has_page_field = any(PAGE_FIELDS.fullmatch(name) for name in fields if name != field_name)
     describes = DESCRIBING_OBJECTS.fullmatch(name) is not None
-    is_near = describes or any(map(_holds_records, lists)) or (bool(lists) and not any(lists))
-    is_bare = field_name.lower() in BARE_COUNTS and is_near
-    return COUNT_FIELDS.fullmatch(field_name) is not None and (has_page_field or is_bare)
+    is_near = (
+        describes
+        or (not path and field_name.lower() == "total")
+        or any(map(_holds_records, lists))
+        or (bool(lists) and not any(lists))
+    )
+    if field_name.lower() in BARE_COUNTS and is_near:
+        return True
+    return COUNT_FIELDS.fullmatch(field_name) is not None and has_page_field
 
 
 def _holds_records(value: Any) -> bool:

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers import expat
+from xml.etree.ElementTree import Element
 
 from gridtide.entries.table_layout import RecordLayout
 from gridtide.errors import FormatError, UpstreamError
 from gridtide.sources.contract import Skipped
+from gridtide.sources.formats.bodies import parse_tree
 from gridtide.sources.formats.cells import (
     RECORDS_BESIDE,
     CellTable,
@@ -74,35 +74,6 @@ def _describe_element(element: Element, depth: int = 0) -> dict[str, Any]:
     return outline
 
 
-def parse_tree(entry: str, body: bytes) -> Element:
-    """Returns the root element of `body`, with names without namespaces.
-
-    Raises `UpstreamError` if the XML is truncated or broken, and `FormatError` if it declares a document type, which
-    alone can define entities that grow without limit or refer to files.
-    """
-
-    def refuse(*_: object) -> None:
-        raise FormatError(entry, "the XML declares a document type, which is never read")
-
-    builder = TreeBuilder()
-    parser = expat.ParserCreate(namespace_separator="}")
-    parser.StartDoctypeDeclHandler = refuse
-    parser.StartElementHandler = lambda name, attributes: builder.start(
-        _drop_namespace(name), {_drop_namespace(key): value for key, value in attributes.items()}
-    )
-    parser.EndElementHandler = lambda name: builder.end(_drop_namespace(name))
-    parser.CharacterDataHandler = builder.data
-    try:
-        parser.Parse(body, True)
-    except (expat.ExpatError, LookupError) as error:  # LookupError for an unknown encoding
-        raise UpstreamError(entry, f"the XML is cut or broken: {error}") from error
-    return builder.close()
-
-
-def _drop_namespace(name: str) -> str:
-    return name.rpartition("}")[2]
-
-
 def _read_acknowledgement(entry: str, root: Element) -> CellTable:
     """Returns no records if the upstream has none; raises `FormatError` with its reason if it refuses the request."""
     codes = [(element.text or "").strip() for element in root.iter("code")]
@@ -124,7 +95,8 @@ def _refuse_error(entry: str, root: Element) -> None:
 
 def _read_elements(entry: str, root: Element, path: str) -> CellTable:
     record_elements, holders = _select_at_path(entry, root, path)
-    if len(root) and not holders and not record_elements:
+    has_others = any(len(child) > 1 or len(child.attrib) > 1 for holder in holders for child in holder)
+    if len(root) and not record_elements and (not holders or has_others):
         tags = ", ".join(dict.fromkeys(element.tag for element in root.iter()))
         raise FormatError(
             entry,

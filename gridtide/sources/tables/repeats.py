@@ -161,7 +161,7 @@ NUMBERS_OF_DOCUMENTS = frozenset({"mRID", "revisionNumber"})
 """Columns that number what stands in a document of ENTSO-E: the last ones to be proposed, as they are no names."""
 
 NO_LABELS = re.compile(
-    r"(?i)quality|flag|status|note|remark|comment|revision|version|(?<![a-z])days?(?![a-z])|date|time(?!.?series)"
+    r"(?i)quality|flag|status|note|remark|comment|revision|version|(?<![a-z])(?:week_?)?days?(?![a-z])|date|time(?!.?series)"
     r"|hour|holiday|season|dst"
 )
 """Names of columns of texts that describe a value without making another series of it."""
@@ -210,7 +210,8 @@ def refuse_merged_series(
         labels = [texts[code] for code in dict.fromkeys(codes[rows].tolist())]
         series_codes, first = np.unique(series[rows], return_index=True)
         pairs = np.unique(np.stack([series[rows], codes[rows]]), axis=1).shape[1]
-        if pairs > len(series_codes) and _tell_apart(name, labels, len(rows)):
+        is_numbering = ID_COLUMNS.match(name) is not None and name not in table.inherited_columns
+        if pairs > len(series_codes) and _tell_apart(name, labels, len(rows), is_numbering):
             raise _build_merged_error(entry, table, name, labels)
         if pairs == len(series_codes):
             single_labels[name] = {int(row): texts[codes[row]] for row in rows[first]}
@@ -229,9 +230,9 @@ def refuse_other_labels(
     for column, label_by_row in labels.items():
         for row, label in label_by_row.items():
             key = (column, *(row_labels.names[row_labels.codes[row]] for row_labels in names if row_labels is not None))
-            both = [earlier.setdefault(key, label), label]
-            if both[0] != both[1] and _tell_apart(column, both, table.rows):
-                raise _build_merged_error(entry, table, column, both)
+            two_labels = [earlier.setdefault(key, label), label]
+            if two_labels[0] != two_labels[1] and _tell_apart(column, two_labels, table.rows, is_numbering=False):
+                raise _build_merged_error(entry, table, column, two_labels)
 
 
 def _read_labels(entry: Entry, table: CellTable, names: Sequence[str]) -> CellColumns:
@@ -256,9 +257,9 @@ def _may_be_label(name: str, text: str) -> bool:
     return _is_name(name) or UNIT_COLUMNS.search(name) is not None or re.search(r"[^\W\d_]", text) is not None
 
 
-def _tell_apart(name: str, labels: Sequence[str], row_count: int) -> bool:
+def _tell_apart(name: str, labels: Sequence[str], row_count: int, is_numbering: bool) -> bool:
     """Whether the different texts `labels` in `row_count` cells of the column `name` may tell series apart: they are
-    few, no flags, and do not only describe values."""
+    few, no flags, and do not only describe values. A column that `is_numbering` may number the records."""
     if len({label.casefold() for label in labels} if UNIT_COLUMNS.search(name) else labels) < 2:
         return False
     if NO_LABELS.search(name) and not UNIT_COLUMNS.search(name):
@@ -268,7 +269,7 @@ def _tell_apart(name: str, labels: Sequence[str], row_count: int) -> bool:
         return True
     if {label.lower() for label in labels} <= FLAG_WORDS.keys():
         return False
-    return len(labels) * 2 <= row_count or (row_count <= 4 and not ID_COLUMNS.match(name))
+    return len(labels) * 2 <= row_count or (row_count <= 4 and not is_numbering)
 
 
 def _build_merged_error(entry: Entry, table: CellTable, name: str, labels: Sequence[str]) -> FormatError:

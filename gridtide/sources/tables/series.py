@@ -382,8 +382,8 @@ def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str],
     groups = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+")
     sure = re.compile(rf"[+-]?(?!{groups.pattern}$)\d*{re.escape(mark)}\d+")
     ignored_names = [name for name in table.own if is_ignored(entry, name)]
-    is_known = any(_find_match(column, decimals) for column in table.read_first(ignored_names).values())
-    is_unclear = table.delimiter == ";" and mark == "." and not is_known
+    is_decimal = any(_find_match(column, decimals) for column in table.read_first(ignored_names).values())
+    is_unclear = table.delimiter == ";" and mark == "." and not is_decimal
     if witness is None and (not is_unclear or any(_find_match(column, sure) for column in beginning.values())):
         return
     for name in columns:
@@ -393,8 +393,8 @@ def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str],
         marks = f'"decimal": {json.dumps(other_mark)}, "thousands": {json.dumps(mark)}'
         happened = f"value: {name} holds {texts[0]!r:.40}, which is a number of thousands or has decimals"
         if witness is None:
-            shown = f"{happened}, in a CSV with semicolons"
-            raise FormatError(entry.name, shown, f'If they are thousands, add {marks}; or, if not, "thousands": ","')
+            happened = f"{happened}, in a CSV with semicolons"
+            raise FormatError(entry.name, happened, f'If they are thousands, add {marks}; or, if not, "thousands": ","')
         ignored = json.dumps([*entry.ignore, witness[0]], ensure_ascii=False)
         fix = f'If they are thousands, add {marks}; or, if they are decimals, "ignore": {ignored}'
         raise FormatError(entry.name, f"{happened}; {witness[0]} holds {witness[1]!r:.40}", fix)

@@ -631,12 +631,11 @@ def count_long_intervals(timing: Timing, series: np.ndarray, live: np.ndarray) -
             if run > 1 and (ordered[run:] == lengths[0]).any() and not (order_of_starts[:run] % ordered[0]).any():
                 count += run
                 first = int(min(order_of_starts[:run]))
-                example = example or f"from {show_moment(first)} on, every {ordered[0] // MINUTE} minutes"
+                example = example or f"from {show_moment(first)} on, every {ordered[0] * 60 // HOUR_LENGTH} minutes"
     return Skipped(LONG_INTERVALS, count, f'{example}; "interval": "gaps" stores them whole') if count else None
 
 
-MINUTE = 60_000_000
-LONGEST_OTHER_INTERVAL = 60 * MINUTE
+LONGEST_OTHER_INTERVAL = HOUR_LENGTH
 """The longest interval, in microseconds, that a series may have had before or after it had a shorter one."""
 
 
