@@ -18,11 +18,13 @@ import pyarrow as pa
 
 from gridtide.curated.dataset import (
     REACH,
+    RESTORE,
     Dataset,
     find_earliest_retrieval,
     find_latest_retrieval,
     load_files,
     read_ahead,
+    refuse_late,
     select_starts,
     split_months,
 )
@@ -36,7 +38,7 @@ from gridtide.curated.months import (
     find_month_period,
     name_month_path,
 )
-from gridtide.curated.vintages import as_stored
+from gridtide.curated.vintages import as_stored, may_join
 from gridtide.entries.entry import Entry
 from gridtide.errors import DamagedError, StorageError
 from gridtide.lake import File, Lake, Metadata
@@ -206,6 +208,10 @@ class Work:
         # the files that it was compacted from is read again.
         if min(map(find_earliest_retrieval, tables)) > earlier_month.newest:
             tables.append(earlier_month.table)
+        elif self.dataset.lacks_any(earlier_month.inputs.keys() - late_inputs.keys()):
+            if not may_join(earlier_month.table, pa.concat_tables(tables)):
+                raise refuse_late(path, late_inputs)
+            tables.append(earlier_month.table)
         else:  # older rows may split a vintage, so all files are read again
             tables += [
                 await self._reload_rows(month, *earlier_input)
@@ -227,7 +233,7 @@ class Work:
         file = self.dataset.files.get(path)
         if file is None or file.removed:
             happened = f"is missing, and {name_month_path(self.dataset.path, month)} must be rebuilt from it"
-            raise StorageError(path, happened, f"Restore it, or continue without it: remove {self.dataset.path}")
+            raise StorageError(path, happened, f"If it was not moved by hand, {RESTORE}")
         [(metadata, table)] = await load_files(self.lake, [file], {path: content_hash}, verify=True)
         return split_months(as_stored(table, metadata.stored_at, path))[month]
 

@@ -24,7 +24,7 @@ from gridtide.curated.months import (
     name_month_path,
 )
 from gridtide.entries.entry import TABULAR, Entry
-from gridtide.errors import DamagedError, StorageError
+from gridtide.errors import DamagedError, StorageError, list_first
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
 from gridtide.lake.names import RemovedFile, parse_name
 from gridtide.lake.soundness import find_mismatch
@@ -43,6 +43,12 @@ READ_AHEAD = 4
 
 GROUP_BYTES = 1 << 20
 """The bytes of small files that are read together, about 16 files of 9,000 rows: more gain nothing and take memory."""
+
+LATE_NAMED = 3
+"""The most late files that an error names."""
+
+RESTORE = "restore it, or its months, from a backup: they hold the only copy of files that were pruned"
+"""What helps where neither a file nor its months can be read."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -92,6 +98,10 @@ class Dataset:
         return [
             file for file in self.files.values() if file.path not in self.record.files and file.superseded_at is None
         ]
+
+    def lacks_any(self, paths: Iterable[str]) -> bool:
+        """Whether any of the files at `paths` was removed after it was compacted."""
+        return any((file := self.files.get(path)) is None or file.removed for path in paths)
 
     @cached_property
     def superseded(self) -> dict[str, datetime]:
@@ -176,6 +186,17 @@ async def load_files(
         (metadata, await _check_rows(file, metadata, table, hashes.get(file.path), verify=verify))
         for file, (metadata, table) in zip(files, contents, strict=True)
     ]
+
+
+def refuse_late(month_path: str, paths: Iterable[str]) -> StorageError:
+    """Returns the error of files at `paths` whose rows cannot join a month without the files that it was compacted
+    from."""
+    names = list_first(sorted(paths), LATE_NAMED)
+    happened = (
+        f"has values that were retrieved before others in {month_path}, whose files were removed: nothing shows which "
+        "of them was the last"
+    )
+    return StorageError(names, happened, f"Move {names} out of the lake: later retrievals count there already")
 
 
 async def _check_rows(

@@ -18,6 +18,7 @@ from functools import partial
 import pyarrow as pa
 
 from gridtide.curated.dataset import (
+    RESTORE,
     Dataset,
     find_earliest_retrieval,
     group_small,
@@ -37,6 +38,7 @@ from gridtide.curated.vintages import (
     arrange_rows,
     as_stored,
     concat_stored,
+    may_join,
     select_latest,
     select_stored_by,
     select_vintages,
@@ -47,9 +49,9 @@ from gridtide.errors import ConfigurationError, StorageError
 from gridtide.lake import File, Lake, Metadata
 from gridtide.lake.names import parse_name
 from gridtide.lake.soundness import recall_metadata
-from gridtide.observations.constant_columns import join_tables
+from gridtide.observations.constant_columns import add_constants, join_tables
 from gridtide.observations.table import RETRIEVALS, SCHEMA
-from gridtide.periods import Period
+from gridtide.periods import EPOCH, Period
 from gridtide.threads import run_computing
 
 NO_RETRIEVAL = (1 << 63) - 1
@@ -246,7 +248,7 @@ class _ReadPlan:
             if recorded is not None and self.as_of is not None and recorded.stored_at > self.as_of:
                 continue
             if file is None or file.removed:
-                fix = f"Restore it, or continue without it: remove {self.dataset.path} and compact"
+                fix = f"Run gridtide compact, which joins months with late files; if that fails, {RESTORE}"
                 raise StorageError(path, "is missing, and the months it was compacted into cannot replace it", fix)
             yield file
 
@@ -269,7 +271,8 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
     """Yields the rows of `plan`: of files that are not compacted, then of the months that replace the others.
 
     A month is read from its files instead if rows outside it were retrieved before its latest retrieval, or if another
-    compaction has replaced it meanwhile.
+    compaction has replaced it meanwhile. If some of its files are gone, such rows join the month where that changes no
+    vintage.
     """
     dataset, period = plan.dataset, plan.period
     compacted = {}
@@ -278,10 +281,13 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
         if description is not None and plan.may_stand(description):
             compacted[month] = description
     earliest: dict[str, int] = defaultdict(lambda: NO_RETRIEVAL)
+    late_rows: dict[str, list[pa.Table]] = defaultdict(list)
     async for path, table in plan.read_rows(path for path in plan.files if plan.is_lacking(path, compacted)):
         for month, rows in split_months(table).items() if compacted else [("", table)]:
             if month not in compacted or path not in compacted[month].inputs:
                 earliest[month] = min(earliest[month], find_earliest_retrieval(rows)) if compacted else NO_RETRIEVAL
+                if month in compacted and earliest[month] <= compacted[month].newest:
+                    late_rows[month].append(as_stored(add_constants(rows), EPOCH, path) if plan.pinned else rows)
                 yield rows
     read_month = partial(dataset.read_month, period=period, only_latest=plan.pinned, locations=plan.locations)
     async for month, stored_month in read_ahead(read_month, compacted):
@@ -289,7 +295,10 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
         if (
             stored_month is not None
             and description.inputs.items() <= stored_month.inputs.items()
-            and stored_month.newest < earliest[month]
+            and (
+                stored_month.newest < earliest[month]
+                or await _may_join_late(plan, month, description, late_rows[month])
+            )
         ):
             yield (
                 stored_month.table
@@ -299,6 +308,15 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
             continue
         async for _, table in plan.read_rows(filter(plan.is_near, description.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
+
+
+async def _may_join_late(plan: _ReadPlan, month: str, description: Month, late_rows: Sequence[pa.Table]) -> bool:
+    """Whether `late_rows` (`STORED`), some retrieved before rows of `month`, may be read beside it, because files that
+    it was compacted from, by its `description`, are gone."""
+    if not late_rows or not plan.dataset.lacks_any(description.inputs):
+        return False
+    whole_month = await plan.dataset.read_month(month, find_month_period(month))
+    return whole_month is not None and await run_computing(may_join, whole_month.table, concat_stored([*late_rows]))
 
 
 async def _gather_small(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:

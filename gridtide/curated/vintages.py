@@ -95,6 +95,25 @@ def divide_latest(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     return relabel(newest), relabel(older)
 
 
+def may_join(compacted: pa.Table, rows: pa.Table) -> bool:
+    """Whether `rows` (`STORED`) of other files may be appended to `compacted`, a result of `compact_rows`, although
+    some were retrieved before rows in it.
+
+    They may not if one of them begins a vintage behind a row of `compacted` with its key, of which rows were left out:
+    some of these may have been retrieved later, and end that vintage.
+    """
+    together = _sort_rows(pa.concat_tables([compacted, rows]))
+    if not together.table.num_rows:
+        return True
+    files = together.table["file"].cast(pa.string())
+    is_added = pc.is_in(files, rows["file"].cast(pa.string()).unique()).combine_chunks().to_numpy(zero_copy_only=False)
+    key_starts, key_numbers = np.flatnonzero(together.new_key), np.cumsum(together.new_key) - 1
+    left_out = np.add.reduceat(np.where(is_added, 0, retrievals(together.table) - 1), key_starts) > 0
+    rows_before = np.cumsum(~is_added) - ~is_added
+    is_behind = rows_before > rows_before[key_starts][key_numbers]
+    return not (is_added & together.new_vintage & is_behind & left_out[key_numbers]).any()
+
+
 def _divide_rows(rows: _Rows) -> tuple[pa.Table, pa.Table]:
     if not rows.table.num_rows:
         return rows.table, rows.table

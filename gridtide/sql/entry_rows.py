@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gridtide import curated
-from gridtide.curated.dataset import Dataset, find_earliest_retrieval, load_files, read_ahead, split_months
+from gridtide.curated.dataset import RESTORE, Dataset, find_earliest_retrieval, load_files, read_ahead, split_months
 from gridtide.curated.months import Month, find_month_period, name_month_path
 from gridtide.curated.vintages import STORED, as_stored
 from gridtide.entries.entry import Entry
@@ -159,7 +159,7 @@ def _is_loose(dataset: Dataset, file_path: str, months: Mapping[str, Month]) -> 
 def _get_existing(dataset: Dataset, file_path: str) -> File:
     file = dataset.files[file_path]
     if file.removed:
-        fix = f"Restore it, or continue without it: remove {dataset.path} and compact"
+        fix = f"Run gridtide compact, which joins months with late files; if that fails, {RESTORE}"
         raise StorageError(file_path, "is missing, and the months it was compacted into cannot replace it", fix)
     return file
 
