@@ -88,3 +88,31 @@ def test_every_rank_gets_its_rows_of_every_window(
                     expected = row(made["targets"], made["target_mask"], place, t0 + h)
                     assert (got["y"][b][h], got["y_mask"][b][h]) == expected
         assert seen == windows
+
+
+@pytest.mark.parametrize("seq_len", [47, 48, 169])
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_ranks_of_a_ring_together_hold_windows_of_odd_lengths(
+    tmp_path: Path, layout: Layout, ranks: int, seq_len: int
+) -> None:
+    """Put together by their positions, the ranks have the whole windows, behind steps without values; each has the
+    whole targets."""
+    path = tmp_path / "set.safetensors"
+    shape = {"locations": 2, "steps": seq_len + 12 + 5, "seq_len": seq_len, "horizon": 12}
+    write_random_set(path, np.random.default_rng(seq_len), **shape)
+    stores = [mlx_store.open_store(path), *(mlx_store.open_store(path, Shard(layout, n, ranks)) for n in range(ranks))]
+    batches = zip(
+        *(mlx_store.iterate_batches(store, "train", batch_size=3, shuffle=False) for store in stores), strict=True
+    )
+    windows = 0
+    for whole, *parts in batches:
+        steps = np.argsort(np.concatenate([part["position_ids"] for part in parts], 1)[0])
+        joined = {name: np.concatenate([np.array(part[name]) for part in parts], 1)[:, steps] for name in ("x", "mask")}
+        added = len(steps) - seq_len
+        assert 0 <= added < 2 * ranks
+        for name, array in joined.items():
+            assert np.array_equal(array[:, added:], np.array(whole[name]))
+        assert all(np.array_equal(np.array(part["y"]), np.array(whole["y"])) for part in parts)
+        windows += int((np.array(whole["start"]) >= 0).sum())
+    assert windows == 2 * 6

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import boto3
 import numpy as np
 import pytest
 from aiohttp import web
@@ -84,6 +85,23 @@ def test_a_copy_whose_times_changed_is_the_same_lake(folder: Path, tmp_path: Pat
     report_of_copy, report = (asyncio.run(preparation.prepare(SPEC, CONFIG, lake)) for lake in (copied, original))
     assert report_of_copy == report
     assert contents(tmp_path / "copy") == contents(folder)
+
+
+async def test_a_lake_that_is_synced_to_a_bucket_is_the_same_lake(bucket: str, folder: Path, tmp_path: Path) -> None:
+    """A copy by another tool, object by object in any order, with months, state and index: what it covers and the set
+    that is made from it are those of the folder, and a pinned set of the folder is made from the bucket."""
+    original, synced = Lake.open(str(folder)), Lake.open(f"s3://{bucket}/lake")
+    for entry in CONFIG.apis:
+        await curated.compact(original, entry)
+    report = await preparation.prepare(SPEC, CONFIG, original)
+    for name, body in sorted(contents(folder).items(), reverse=True):
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"lake/{name}", Body=body)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert await read_status(CONFIG.apis, synced, now) == await read_status(CONFIG.apis, original, now)
+    out = Lake.open(str(tmp_path / "out"))
+    assert await preparation.prepare(SPEC, CONFIG, synced, out=out) == report
+    features = {name: body for name, body in contents(folder).items() if name.startswith("features/")}
+    assert contents(tmp_path / "out") == features
 
 
 async def test_a_bucket_that_may_only_be_read_serves_everything_but_writing(
