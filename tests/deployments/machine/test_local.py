@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -19,6 +22,10 @@ from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_API_PORT, temporary
 from deployments.machine.worker import Worker, find_worker, stop_worker
 from flows.run.local_server import STOP_TIMEOUT, ensure_server, find_server
 from flows.run.metrics.exporting import ADDRESS
+from gridtide import curated
+from gridtide.config.loading import load
+from gridtide.lake import Lake
+from gridtide.periods import HOUR
 from tests.support.processes.machine import gridtide, start, started, until
 from tests.support.processes.prometheus import answers, scrape
 from tests.support.processes.s3_servers import free_port
@@ -77,6 +84,24 @@ def test_a_machine_runs_the_schedules_until_it_is_told_to_stop(machine: Path) ->
     begun = time.monotonic()
     assert stop_worker() is not None
     assert time.monotonic() - begun < STOP_TIMEOUT
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_three_backfills_at_once_on_a_cold_machine(machine: Path) -> None:
+    """Without a server before, they share the one that the first starts; all succeed, and every hour is read once."""
+    period = ("--start", "2024-03-01", "--end", "2024-03-31", "--select", "grid")
+    commands = [gridtide(machine, "backfill", *period) for _ in range(3)]
+    outputs = [command.communicate()[0] for command in commands]
+    assert [command.returncode for command in commands] == [0, 0, 0], outputs
+    assert all("success" in output for output in outputs)
+    (url,) = {match for output in outputs for match in re.findall(r"Prefect UI: (\S+)", output)}
+    assert (server := find_server()) is not None
+    assert server.url.startswith(url)
+    loaded = load(machine / "api_config.json")
+    start, end = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 31, tzinfo=UTC)
+    table = asyncio.run(curated.read(Lake.open(str(machine / "lake")), loaded.select(["grid"]), start, end))
+    assert sorted(table["interval_start"].to_pylist()) == [start + n * HOUR for n in range(30 * 24)]
 
 
 @pytest.mark.slow
