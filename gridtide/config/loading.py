@@ -61,17 +61,21 @@ def parse(data: Any, origin: str = "configuration") -> Config:
     own_presets = preset_files.read_presets(data.get("presets"), Path(origin).parent, problems)
     listed_raws = data["apis"] if isinstance(data.get("apis"), list) else []
     raws = [
-        preset_files.expand_raw(raw, f"apis[{number}]", own_presets, problems) for number, raw in enumerate(listed_raws)
+        preset_files.expand_raw(raw, f"apis[{number}]", own_presets, data.get("presets"), problems)
+        for number, raw in enumerate(listed_raws)
     ]
-    problems += find_preset_problems(own_presets)
-    entries = [_read_entry(raw, f"apis[{number}]", problems) for number, raw in enumerate(raws)]
+    preset_problems = find_preset_problems(own_presets)
+    problems += preset_problems
+    judged = {number: raw for number, raw in enumerate(raws) if not _is_refused(raw, preset_problems)}
+    entries = [_read_entry(raw, f"apis[{number}]", problems) for number, raw in judged.items()]
     own_problems = [] if raws else [f"apis: {_why_no_list(data)}; give {MINIMAL}"]
     other_settings = {key: value for key, value in data.items() if key != "apis"}
     config: Config | None = read_value(Config, other_settings, "", own_problems)
     own_problems += find_check_problems(config.checks) if config else []
     problems += [f"{origin}: {text}" for text in own_problems]
-    problems += raw_entry.find_conflicts([raw for raw in raws if isinstance(raw, dict)], data.get("schedules", {}))
-    problems += _find_limit_conflicts(raws)
+    judged_objects = [raw for raw in judged.values() if isinstance(raw, dict)]
+    problems += raw_entry.find_conflicts(judged_objects, data.get("schedules", {}))
+    problems += _find_limit_conflicts(judged_objects)
     if problems or config is None:
         problems = list(dict.fromkeys(problems))
         raise ConfigurationError(
@@ -80,6 +84,14 @@ def parse(data: Any, origin: str = "configuration") -> Config:
             + "\n".join(f"  - {_escape(problem)}" for problem in problems),
         )
     return msgspec.structs.replace(config, apis=tuple(entry for entry in entries if entry))
+
+
+def _is_refused(raw: Any, preset_problems: Iterable[str]) -> bool:
+    """Whether an entry cannot be judged: its product, or what its preset says of it, is wrong, which is named."""
+    if raw is preset_files.NOT_JUDGED or not isinstance(raw, dict):
+        return raw is preset_files.NOT_JUDGED
+    prefix = f"{raw.get('source')}.json: products.{raw.get('product')}: "
+    return any(text.startswith(prefix) for text in preset_problems)
 
 
 def find_preset_problems(presets: Mapping[str, Preset]) -> list[str]:

@@ -51,21 +51,36 @@ def _read_json(path: Path, problems: list[str]) -> Any:
     return None
 
 
-def expand_raw(raw: Any, where: str, presets: Mapping[str, Preset], problems: list[str]) -> Any:
-    """Returns `raw`, an entry as in the file, with the keys that its preset gives; `where` it is in the file."""
+NOT_JUDGED = object()
+"""Stands for an entry whose preset or product is wrong, which is named already: its other keys cannot be judged."""
+
+
+def expand_raw(raw: Any, where: str, presets: Mapping[str, Preset], names: Any, problems: list[str]) -> Any:
+    """Returns `raw`, an entry as in the file, with the keys that its preset gives; `where` it is in the file, and
+    `names` the files of its own presets, of which those that can be read are `presets`. Returns `NOT_JUDGED` after
+    adding to `problems` what is wrong with its product."""
     if not isinstance(raw, dict):
         return raw
     source_name = raw.get("source")
     preset = (presets.get(source_name) or find_shipped_preset(source_name)) if isinstance(source_name, str) else None
     if preset is None:
+        if source_name in _list_sources(names):
+            return NOT_JUDGED  # its file has a problem, which is named
         if raw.get("product") is not None:
             sources = ", ".join([*list_preset_names(), *presets])
-            problems.append(
-                f'{get_name(raw, where)}: product: goes with the "source" of a preset; there are: {sources}'
-            )
+            foreign = f", which {json.dumps(source_name)} is not" if source_name is not None else ""
+            happened = f'product: goes with the "source" of a preset{foreign}'
+            problems.append(f"{get_name(raw, where)}: {happened}; there are: {sources}")
+            return NOT_JUDGED
         return raw
     try:
         return expand_entry(preset, raw)
     except ValueError as error:
         problems.append(f"{get_name(raw, where)}: {error}")
-        return raw
+        return NOT_JUDGED
+
+
+def _list_sources(names: Any) -> list[str]:
+    """Returns the sources that the files `names` describe, whether or not they can be read."""
+    texts = names if isinstance(names, list | tuple) else ()
+    return [Path(name).name.removesuffix(".json") for name in texts if isinstance(name, str)]

@@ -65,6 +65,8 @@ class Preset(StrictStruct, frozen=True, kw_only=True):
         own = dict(self.products[product])
         template_name = own.pop("like", None)
         words = own.pop("fill", {})
+        if not isinstance(words, dict):
+            raise ValueError(f'fill: is {name_json_type(words)}, not an object such as {{"file": "load"}}')
         if template_name is not None and template_name not in self.templates:
             raise ValueError(
                 f'like: "{template_name}" is no template; there are: {", ".join(self.templates) or "none"}'
@@ -104,6 +106,15 @@ def read_preset(data: Any, problems: list[str]) -> Preset | None:
     problem_count = len(problems)
     if not isinstance(data, dict):
         problems.append(f'is {name_json_type(data)}, not an object; give {{"title": …, "products": {{…}}}}')
+        return None
+    for key in ("templates", "products"):
+        members = data.get(key)
+        problems += [
+            f"{key}.{name}: is {name_json_type(keys)}, not an object with the keys of an entry"
+            for name, keys in (members.items() if isinstance(members, dict) else ())
+            if not isinstance(keys, dict)
+        ]
+    if len(problems) > problem_count:
         return None
     preset: Preset | None = read_value(Preset, data, "", problems)
     for name in preset.variables if preset else ():

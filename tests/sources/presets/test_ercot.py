@@ -296,3 +296,15 @@ def test_two_values_of_one_posting_are_none() -> None:
     settled = settle_page(page, entry, request, None)
     assert settled.page.observations.num_rows == 0
     assert [item.count for item in settled.skipped] == [1, 2]
+
+
+def test_the_native_load_of_a_year_is_read_as_the_load() -> None:
+    """The recorded file has a time in one column, other names of zones, and its `02:00 DST` is the second hour."""
+    page = read_product("ercot", "load", recording("ercot/ercot_native_load_2025_sample.csv"))
+    assert used_skipped(page) == []
+    stored = stored_of(page)
+    assert len(stored) == 16 * 9
+    assert stored["2025-03-09T05:00Z", "FAR_WEST", "load"] == 7156.877141
+    assert stored["2025-03-09T08:00Z", "ERCOT", "load"] == 41982.295267
+    night = [stored[f"2025-11-02T0{hour}:00Z", "ERCOT", "load"] for hour in (6, 7, 8)]
+    assert night == [40309.206275, 39670.106541, 39103.540726]

@@ -116,7 +116,10 @@ def test_a_problem_of_a_preset_names_its_file_and_key(tmp_path: Path, preset: An
     [
         ({"product": None}, "mine: product: is missing; give one of load"),
         ({"product": "demand"}, "mine: product: 'demand' is none of my_operator; give one of load"),
-        ({"source": "generic"}, 'mine: product: goes with the "source" of a preset; there are: '),
+        (
+            {"source": "generic"},
+            'product: goes with the "source" of a preset, which "generic" is not; there are: ',
+        ),
     ],
 )
 def test_a_wrong_product_is_refused_with_those_there_are(tmp_path: Path, keys: dict[str, Any], says: str) -> None:
@@ -165,3 +168,39 @@ def test_no_minute_of_issue_lies_between_two_requests(name: str, product: str) -
         else:
             bounds.append([datetime.fromisoformat(values[f"postedDatetime{end}"][0]) for end in ("From", "To")])
     assert bounds[0][1] < bounds[1][0] <= bounds[0][1] + timedelta(minutes=1)
+
+
+BROKEN: list[tuple[Any, str]] = [
+    ("{title: 1}", "my_operator.json: is not JSON: "),
+    ("[]", "my_operator.json: is a list, not an object"),
+    ({"title": "x"}, "my_operator.json: products: is missing"),
+    (OWN | {"products": {"load": "x"}}, "my_operator.json: products.load: is a text, not an object"),
+    (
+        OWN | {"products": {"load": OWN["products"]["load"] | {"like": "zip"}}},
+        'products.load.like: "zip" is no template',
+    ),
+    (OWN | {"products": {"load": OWN["products"]["load"] | {"fill": "x"}}}, "products.load.fill: is a text, not an"),
+    (OWN | {"products": {"load": OWN["products"]["load"] | {"tiem": "at"}}}, "products.load: tiem: unknown key"),
+    (OWN | {"shared": {"unit": "MW"}}, "products.load: url: is missing"),
+    (OWN | {"variables": ["lod"]}, 'variables: "lod" is none of load, '),
+]
+
+
+@pytest.mark.parametrize(("preset", "problem"), BROKEN)
+def test_a_broken_preset_is_the_one_problem(tmp_path: Path, preset: Any, problem: str) -> None:
+    """Entries of a preset that has a problem add none, as what they lack is in that file."""
+    problems = problems_of(write_configuration(tmp_path, preset))
+    assert "1 problem:" in problems
+    assert problem in problems
+
+
+def test_an_entry_without_its_product_has_one_problem(tmp_path: Path) -> None:
+    """A missing or unknown product, and a product of no preset, are named without the keys that it would give."""
+    for keys, problem in (
+        ({"product": "lod"}, "product: 'lod' is none of my_operator; give one of load"),
+        ({"product": None}, "product: is missing; give one of load"),
+        ({"source": "my_operater"}, 'which "my_operater" is not; there are: entsoe, '),
+    ):
+        problems = problems_of(write_configuration(tmp_path, OWN, **keys))
+        assert "1 problem:" in problems
+        assert problem in problems
