@@ -33,6 +33,11 @@ EMPTY_ANSWER = (
     'the upstream has nothing for this period; it is asked again while "reread" lasts, later only without its file'
 )
 
+ALL_REJECTED = (
+    'rules of "expect" reject all rows for this period, which counts as answered; gridtide replay reads its bodies '
+    "again under other rules"
+)
+
 ABSENT_NAMED = 5
 """The number of requests without data that a warning names."""
 
@@ -212,7 +217,7 @@ class PageChecks:
         self.drafts = self._split_at_holes() if is_split else [self.draft]
         self._check_expected()
         if self.period is not None and not self.holes and not self.draft.rows:
-            self.warnings.append(EMPTY_ANSWER)
+            self.warnings.append(ALL_REJECTED if self.judgement.rejections else EMPTY_ANSWER)
         for draft in self.drafts:
             # a sum over the files counts each rejected row once
             records = [item.as_dict() for item in self.skipped if not item.rule or draft is self.drafts[0]]

@@ -190,6 +190,31 @@ async def test_rules_that_name_what_is_not_there_are_one_warning(url: str, tmp_p
     ]
 
 
+async def test_two_sums_of_one_total_are_told_apart(url: str, tmp_path: Path) -> None:
+    """A sum that was judged without one of its parts says so, and is not said to be idle as the other one is."""
+    sums = [SUM | {"plus": [*SUM["plus"], "generic/*/solar"]}, SUM | {"plus": "generic/*/coal"}]
+    collected = await run(entry_with(url, *sums), Lake.open(str(tmp_path)))
+    assert [warning for warning in collected.warnings if "judged" in warning] == [
+        "not judged, as the answer has no such series, or no interval with all of them: "
+        "sum generic/*/load = generic/*/coal",
+        "judged without a part, as the answer has no such series: "
+        "sum generic/*/load = generic/*/gas + generic/*/wind + generic/*/solar",
+    ]
+
+
+async def test_an_answer_whose_rows_are_all_rejected_is_no_empty_one(url: str, tmp_path: Path) -> None:
+    """The warning says that the rules reject everything, not that the upstream has nothing; the hours are
+    covered."""
+    refusing = {"kind": "range", "highest": -1000, "otherwise": "reject"}
+    entry, lake = entry_with(url, refusing), Lake.open(str(tmp_path))
+    collected = await run(entry, lake)
+    assert collected.rows == 0
+    assert [item.count for item in collected.skipped] == [144]
+    assert not any("has nothing" in warning for warning in collected.warnings)
+    assert any(warning.startswith('rules of "expect" reject all rows') for warning in collected.warnings)
+    assert join_answered(entry, await lake.list_files("grid", "grid"), STAMP) == [days_period(0, 2)]
+
+
 @pytest.mark.parametrize(
     ("rule", "problem"),
     [

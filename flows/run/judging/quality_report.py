@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import date
 from typing import Any
 
+from flows.run.judging.calendar_picture import SYMBOLS, draw_calendars, draw_flag_legend, escape_cell
 from flows.run.report import (
     Column,
     EntryResult,
@@ -26,8 +27,6 @@ from gridtide.quality.table import is_monthly
 
 ROWS_SHOWN = 20
 """The number of rows of each table of the artifact, the worst first."""
-
-SYMBOLS = {Flag.GOOD: "█", Flag.NOT_EVALUATED: "▒", Flag.SUSPECT: "▄", Flag.FAIL: "▁", Flag.MISSING: "·"}
 
 DESCRIPTIONS = {
     "accuracy": "{value:.0%} of its values are flagged",
@@ -187,12 +186,15 @@ def _list_findings(report: Mapping[str, Any]) -> list[str]:
 
 
 def _write_markdown(report: Mapping[str, Any]) -> str:
-    lines = [f"### {_write_headline(report)}", "", *(f"- {sentence}" for sentence in _list_findings(report))]
+    findings = (f"- {escape_cell(sentence)}" for sentence in _list_findings(report))
+    lines = [f"### {_write_headline(report)}", "", *findings, "", draw_flag_legend()]
     for result in report["results"]:
-        lines += ["", f"**{result['name']}** {result['error'] or ''}", "", "| series | days |", "|---|---|"]
-        lines += [f"| {series} | `{cells}` |" for series, cells in result["calendars"].items()]
+        lines += ["", f"**{result['name']}** {escape_cell(result['error'] or '')}"]
+        if result["calendars"]:
+            lines += ["", draw_calendars(result["calendars"]), "", "| series | days |", "|---|---|"]
+        lines += [f"| {escape_cell(series)} | `{cells}` |" for series, cells in result["calendars"].items()]
     legend = ", ".join(f"`{symbol}` {flag.name.lower().replace('_', ' ')}" for flag, symbol in SYMBOLS.items())
-    lines += ["", f"A cell is a day: {legend}. The worst series of each entry are shown."]
+    lines += ["", f"A cell is a day; as text: {legend}. The worst series of each entry are shown."]
     return "\n".join([*lines, *_write_sums(report), *_write_comparisons(report), *_write_revisions(report)])
 
 
@@ -204,10 +206,8 @@ def _write_sums(report: Mapping[str, Any]) -> Iterator[str]:
     if rows:
         yield from ("", "**Sums**", "", "| total | sum | suspect days | worst | on |", "|---|---|---:|---:|---|")
         for row in rows[:ROWS_SHOWN]:
-            yield (
-                f"| {row['series']} | {row['sum']} | {row['suspect']} of {row['days']} | {row['worst']:.2%} | "
-                f"{row['worst_day']} |"
-            )
+            names = f"{escape_cell(row['series'])} | {escape_cell(row['sum'])}"
+            yield f"| {names} | {row['suspect']} of {row['days']} | {row['worst']:.2%} | {row['worst_day']} |"
 
 
 def _write_comparisons(report: Mapping[str, Any]) -> Iterator[str]:
@@ -221,7 +221,8 @@ def _write_comparisons(report: Mapping[str, Any]) -> Iterator[str]:
                 "" if row[measure] is None else form.format(row[measure])
                 for measure, form in zip(PAIR_MEASURES, ("{:+.2%}", "{:.3f}", "{:+.0f} h", "{:+.2%}"), strict=True)
             )
-            yield f"| {row['series']} | {row['reference']} | {row['month']} | {' | '.join(cells)} | {row['flag']} |"
+            names = " | ".join(map(escape_cell, (row["series"], row["reference"], row["month"])))
+            yield f"| {names} | {' | '.join(cells)} | {row['flag']} |"
 
 
 def _write_revisions(report: Mapping[str, Any]) -> Iterator[str]:
@@ -229,7 +230,8 @@ def _write_revisions(report: Mapping[str, Any]) -> Iterator[str]:
     if rows:
         yield from ("", "**Revisions**", "", "| entry | series | days | largest | of |", "|---|---:|---:|---:|---|")
         for name, row in rows:
-            yield f"| {name} | {row['series']} | {row['days']} | {row['largest']:.2%} | {row['largest_of']} |"
+            largest = f"{row['largest']:.2%} | {escape_cell(row['largest_of'])}"
+            yield f"| {name} | {row['series']} | {row['days']} | {largest} |"
 
 
 LAYOUT = ReportLayout(

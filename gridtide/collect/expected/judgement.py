@@ -8,14 +8,24 @@ answer ─► Judgement.judge_answer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gridtide.entries.entry import Entry
-from gridtide.entries.expect.rules import AgeRule, AnswerRule, Expectation, RequiredRule, RowsRule, SelectiveRule
-from gridtide.errors import FormatError, GridtideError, IncompleteError
+from gridtide.entries.expect.rules import (
+    AgeRule,
+    AnswerRule,
+    CrossRule,
+    Expectation,
+    RequiredRule,
+    RowsRule,
+    SelectiveRule,
+    SumRule,
+)
+from gridtide.errors import FormatError, GridtideError, IncompleteError, list_first
 from gridtide.periods import EPOCH, Period, microseconds
 from gridtide.sources.contract import Skipped
 
@@ -87,7 +97,7 @@ class Judgement:
         self.rejections: list[Rejected] = []
         self.warnings: list[Skipped] = []
         self.series: dict[tuple[str, str], SeriesCount] = {}
-        self.not_judged: list[str] = []
+        self.not_judged: list[CrossRule] = list(entry.expect.cross_rules)
 
     def add(self, page: JudgedPage) -> None:
         """Adds what the rules found in a page."""
@@ -110,7 +120,7 @@ class Judgement:
         judged = [judge_equations(rows, rule) for rule in self.entry.expect.cross_rules]
         verdicts = [verdict for verdict, _ in judged if verdict]
         pairs = zip(self.entry.expect.cross_rules, judged, strict=True)
-        self.not_judged = [rule.name for rule, (_, intervals) in pairs if not intervals]
+        self.not_judged = [rule for rule, (_, intervals) in pairs if not intervals]
         stays = np.ones(table.num_rows, bool)
         for verdict in verdicts:
             if verdict.rule.otherwise == "reject":
@@ -129,12 +139,27 @@ class Judgement:
                 kind: type[GridtideError] = FormatError if isinstance(rule, RequiredRule) else IncompleteError
                 raise kind(self.entry.name, broken, EXPECT_FIX)
             warnings += [f"not as expected: {broken}"] if broken else []
-        absent = [rule.name for rule in self.entry.expect.rules if self._names_nothing(rule)]
-        idle = list(dict.fromkeys([*absent, *self.not_judged]))
-        if idle and self.series:
-            named = ", ".join(idle[:RULES_NAMED]) + ", …" * (len(idle) > RULES_NAMED)
-            warnings.append(f"not judged, as the answer has no such series, or no interval with all of them: {named}")
-        return warnings
+        return [*warnings, *self._list_idle()] if self.series else warnings
+
+    def _list_idle(self) -> list[str]:
+        """Returns a warning of the rules that were not judged, and one of the sums that lacked a part."""
+        absent = [rule for rule in self.entry.expect.rules if self._names_nothing(rule)]
+        lacking = [rule for rule in absent if isinstance(rule, CrossRule) and rule not in self.not_judged]
+        idle = [*(rule for rule in absent if rule not in lacking), *self.not_judged]
+        sentences = (
+            ("not judged, as the answer has no such series, or no interval with all of them", idle),
+            ("judged without a part, as the answer has no such series", lacking),
+        )
+        return [f"{sentence}: {self._name_rules(rules)}" for sentence, rules in sentences if rules]
+
+    def _name_rules(self, rules: Sequence[Expectation]) -> str:
+        """Returns the names of `rules`, each once; sums with one name as equations."""
+        names = Counter(rule.name for rule in self.entry.expect.rules)
+        texts = dict.fromkeys(
+            f"sum {rule.equation}" if isinstance(rule, SumRule) and names[rule.name] > 1 else rule.name
+            for rule in rules
+        )
+        return list_first(texts, RULES_NAMED, more=", …")
 
     def list_warnings(self) -> list[str]:
         """Returns a warning for each rule with `warn` that rows broke."""

@@ -170,6 +170,12 @@ class SumRule(StrictStruct, frozen=True, kw_only=True):
         return f"sum of {self.total}"
 
     @property
+    def equation(self) -> str:
+        """The rule as an equation, which tells two sums of one total apart."""
+        sides = (" + ".join(as_patterns(self.plus)), *as_patterns(self.minus))
+        return f"{self.total} = {' - '.join(sides)}"
+
+    @property
     def patterns(self) -> tuple[str, ...]:
         """The patterns of series in it."""
         return (self.total, *as_patterns(self.plus), *as_patterns(self.minus))

@@ -81,10 +81,7 @@ def find_ruled_relations(names: Sequence[str], rule: CrossRule) -> list[Relation
 
 def name_rule(rule: CrossRule) -> str:
     """Returns `rule` as an equation, so that two rules of one total have different names."""
-    if not isinstance(rule, SumRule):
-        return rule.name
-    sides = (" + ".join(as_patterns(rule.plus)), *as_patterns(rule.minus))
-    return f"{rule.total} = {' - '.join(sides)}"
+    return rule.equation if isinstance(rule, SumRule) else rule.name
 
 
 def _sign_of(rule: SumRule, name: str) -> int:
