@@ -14,7 +14,14 @@ import secrets
 import signal
 import socket
 import sys
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 HOST = "127.0.0.1"
 
@@ -69,6 +76,7 @@ def _serve_api(listening: socket.socket, port: int, identity: str) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    _let_writers_wait()
     app = create_app(final=True)
     gc.freeze()
     gc.enable()
@@ -82,6 +90,31 @@ def _serve_api(listening: socket.socket, port: int, identity: str) -> None:
     # uvicorn raises the signal that ended it again; the default handler would then skip the clean-up
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _let_writers_wait() -> None:
+    """Begin each transaction on SQLite that may write with the lock for writing.
+
+    Prefect takes this lock at the first write. SQLite refuses it at once if another transaction has written since the
+    first read of this one, and while two wait for each other only after a minute: three clients that wrote states of
+    runs got 38 answers 503, which clients of Prefect repeat after seconds, and one after 60 s. With the lock from the
+    beginning, writers wait milliseconds for each other.
+    """
+    from prefect.server.database.configurations import AioSqliteConfiguration
+    from prefect.server.database.dependencies import MODELS_DEPENDENCIES
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+    class WriteFirst(AioSqliteConfiguration):
+        @asynccontextmanager
+        async def begin_transaction(
+            self, session: AsyncSession, with_for_update: bool = False
+        ) -> AsyncGenerator[AsyncSessionTransaction, None]:
+            async with super().begin_transaction(session, with_for_update=True) as transaction:
+                yield transaction
+
+    url = PREFECT_API_DATABASE_CONNECTION_URL.value()
+    if url.startswith("sqlite"):
+        MODELS_DEPENDENCIES["database_config"] = WriteFirst(connection_url=url)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -115,6 +116,28 @@ def test_the_running_server_is_found_again(prefect_server: str) -> None:
         before = find_server()
         assert ensure_server() == prefect_server
         assert find_server() == before
+
+
+async def test_writers_at_once_wait_for_each_other(prefect_server: str) -> None:
+    """Four clients that write the states of runs at once are all answered by the state: none is told to come again, as
+    the database is locked, and the log of the server has no error of it."""
+    log = PREFECT_HOME.value() / "gridtide" / "server.log"
+    errors_before = log.read_text().count("database is locked")
+    async with httpx.AsyncClient(base_url=prefect_server, timeout=120) as client:
+        flow = (await client.post("/flows/", json={"name": "writers"})).json()["id"]
+
+        async def write() -> list[int]:
+            responses = []
+            for _ in range(5):
+                responses.append(await client.post("/flow_runs/", json={"flow_id": flow}))
+                states = f"/flow_runs/{responses[-1].json()['id']}/set_state"
+                for kind in ("PENDING", "RUNNING", "COMPLETED"):
+                    responses.append(await client.post(states, json={"state": {"type": kind}}))
+            return [response.status_code for response in responses]
+
+        answers = await asyncio.gather(*(write() for _ in range(4)))
+    assert {status for statuses in answers for status in statuses} == {200, 201}
+    assert log.read_text().count("database is locked") == errors_before
 
 
 @pytest.mark.slow
