@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter, itemgetter
 
 import msgspec
 
@@ -15,6 +17,7 @@ from gridtide.errors import StorageError
 from gridtide.lake.files.metadata import Metadata
 from gridtide.lake.lake import Lake
 from gridtide.lake.names import PROCESSED, REJECTED, File, parse_name
+from gridtide.lake.removed import decode_removed, is_removed_name
 from gridtide.sources.registry import find_entry_scope
 
 OTHER_FOLDERS = ("raw", PROCESSED, "failed", "features", "catalog", REJECTED)
@@ -45,6 +48,11 @@ class MovedFiles:
         own_place, moved_place = f"{now.output_folder}/{now.file_prefix}_…", f"{self.folder}/{self.prefix}_…"
         fix = f"to go on with them, give the entry {changes}"
         own = f"{own_place} holds only newer files" if has_files else f"no files are in {own_place}"
+        if has_files:
+            renamed = (
+                f", their names with {now.file_prefix}_ at the beginning" if self.prefix != now.file_prefix else ""
+            )
+            fix += f", and move the newer files there; or move the older ones to {now.output_folder}{renamed}"
         return f"{own}, but {moved_place} holds {whose}; {fix}"
 
 
@@ -70,11 +78,18 @@ async def find_moved(
     """
     places = {(present.output_folder, present.file_prefix) for present in (entry, *entries)}
     newest_paths = {place: path for place, path in (await _list_newest(lake, "")).items() if place not in places}
+    pruned = {
+        place: file for place, file in (await _list_pruned(lake)).items() if place not in {*places, *newest_paths}
+    }
     newest_paths = {place: path for place, path in newest_paths.items() if _read_stamp(path) <= before}
     contents = await asyncio.gather(*(_read_contents(lake, path) for path in newest_paths.values()))
+    content_by_place = dict(zip(newest_paths, contents, strict=True))
+    content_by_place |= {
+        place: file.removed.metadata for place, file in pruned.items() if file.removed and file.stamp <= before
+    }
     return [
         MovedFiles(folder, prefix, content.entry)
-        for (folder, prefix), content in zip(newest_paths, contents, strict=True)
+        for (folder, prefix), content in sorted(content_by_place.items(), key=itemgetter(0))
         if content is not None and _is_of(entry, folder, prefix, content)
     ]
 
@@ -91,6 +106,22 @@ async def _list_newest(lake: Lake, folder: str) -> dict[tuple[str, str], str]:
     for within in await asyncio.gather(*(_list_newest(lake, path) for path in inner)):
         newest_paths |= within
     return newest_paths
+
+
+async def _list_pruned(lake: Lake) -> dict[tuple[str, str], File]:
+    """Returns the newest of the files of each folder and prefix that were removed after they were compacted; none for a
+    record that is damaged."""
+    newest_files: dict[tuple[str, str], File] = {}
+    for record in await lake.store.list_objects(PROCESSED):
+        folder, _, name = record.path.rpartition("/")
+        if not is_removed_name(name):
+            continue
+        output_folder, _, prefix = folder.removeprefix(f"{PROCESSED}/").rpartition("/")
+        with suppress(StorageError, ValueError):
+            files = decode_removed(await lake.store.read(record.path))
+            known_files = [newest_files[output_folder, prefix]] if (output_folder, prefix) in newest_files else []
+            newest_files[output_folder, prefix] = max([*known_files, *files], key=attrgetter("stamp"))
+    return newest_files
 
 
 def _read_stamp(path: str) -> datetime:
