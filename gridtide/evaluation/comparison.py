@@ -20,6 +20,7 @@ from gridtide.evaluation.forecasters.naive import OWN_FORECAST
 from gridtide.evaluation.forecasters.registry import DEFAULT, ENSEMBLE, LEARNED, Forecaster, find_forecasters
 from gridtide.evaluation.scores import QUANTILE_LEVELS, PredictedCells, group_cells, score_cells, seasonal_scale
 from gridtide.observations.array_types import Floats
+from gridtide.periods import DAY, describe_duration
 
 CALIBRATED = 0.15
 """The share of the windows to learn from whose errors give the quantiles."""
@@ -28,9 +29,6 @@ Watch = Callable[[str, int, int], object]
 """Called with the name of a forecaster, the number of folds that it has predicted, and that of all folds."""
 
 logger = logging.getLogger(__name__)
-
-SEASON = 24
-"""The steps of the season of MASE: its scale is the error of the day before."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def _scale_fold(evaluation: EvaluationSet, fold: Fold) -> Floats:
     the first t0 of the fold."""
     end = int(evaluation.t0[fold.test].min())
     of_location = {
-        number: seasonal_scale(evaluation.series[number], end, SEASON)
+        number: seasonal_scale(evaluation.series[number], end, evaluation.day)
         for number in np.unique(evaluation.location[fold.test]).tolist()
     }
     return np.array([of_location[number] for number in evaluation.location[fold.test].tolist()])
@@ -222,7 +220,7 @@ def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
         for location in _list_groups(evaluation, windows):
             cells, ahead, hour, month = _select_cells(comparison, windows, compared, predictions, location)
             label = "all" if location is None else evaluation.locations[location]["name"]
-            for group, key, mask in group_cells(ahead, hour, month):
+            for group, key, mask in group_cells(ahead, hour if evaluation.step < DAY else None, month):
                 rows.append(
                     {"model": name, "location": label, "group": group, "key": key, **score_cells(cells.where(mask))}
                 )
@@ -231,6 +229,7 @@ def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
         "fingerprint": evaluation.manifest["fingerprint"],
         "target": evaluation.target_name,
         "unit": _find_unit(evaluation),
+        "step": describe_duration(evaluation.step),
         "hidden": list(evaluation.hidden),
         "scheme": comparison.scheme,
         "folds": [_describe_fold(evaluation, fold) for fold in comparison.folds],
@@ -260,7 +259,7 @@ def _select_cells(
     evaluation = comparison.evaluation
     chosen = compared if location is None else compared & (evaluation.location[windows] == location)[:, None]
     steps = np.minimum(evaluation.steps[windows], len(evaluation.months()) - 1)
-    hours = np.stack([evaluation.hours_of_day(number) for number in range(len(evaluation.locations))])
+    hours = np.stack([evaluation.minutes_of_day(number) // 60 for number in range(len(evaluation.locations))])
     cells = PredictedCells(
         evaluation.truth[windows][chosen],
         predictions.points[chosen],

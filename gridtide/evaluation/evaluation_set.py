@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from gridtide.errors import StorageError, TrainingError
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.periods import HOUR, Period
+from gridtide.periods import DAY, Period
 from gridtide.training import tensors
 from gridtide.training.features.calendar import local_hours
+from gridtide.training.spec import RESOLUTIONS
 from gridtide.training.stored.covariates import gather_covariates
 from gridtide.training.stored.scales import find_scale
 from gridtide.training.windows.splits import SPLITS
@@ -27,7 +28,7 @@ SEQUENCES = "sequences.safetensors"
 
 
 class OwnHistory(NamedTuple):
-    """The target as an input shows it: `values` (T,): of each hour, NaN where not observed; `delay`: the hour is known
+    """The target as an input shows it: `values` (T,): of each step, NaN where not observed; `delay`: the step is known
     from that many steps after it on."""
 
     values: Floats
@@ -61,9 +62,24 @@ class EvaluationSet:
         """H, the most steps that a window predicts."""
         return int(self.manifest["spec"]["horizon"])
 
+    @cached_property
+    def step(self) -> timedelta:
+        """The length of a step."""
+        return RESOLUTIONS[self.manifest["spec"].get("resolution", "PT1H")]
+
+    @property
+    def day(self) -> int:
+        """The number of steps of a day."""
+        return DAY // self.step
+
+    @property
+    def week(self) -> int:
+        """The number of steps of a week."""
+        return 7 * self.day
+
     @property
     def period(self) -> Period:
-        """The T hours of the set."""
+        """The period of the T steps of the set."""
         begin, end = self.manifest["period"]
         return Period(datetime.fromisoformat(begin), datetime.fromisoformat(end))
 
@@ -147,21 +163,26 @@ class EvaluationSet:
         """Whether forecasters that learn see `series`."""
         return series is None or not matches_any(series, self.hidden)
 
-    def hours_of_day(self, location: int) -> Integers:
-        """Returns the local hour of each step at `location`, (T,)."""
-        zone = self.manifest["spec"]["locations"][location]["timezone"]
-        local = local_hours(self.period, zone)
-        hours: Integers = (local - local.astype("datetime64[D]")).astype("timedelta64[h]").astype(np.int64)
-        return hours
+    def local_times(self, location: int) -> npt.NDArray[np.datetime64]:
+        """Returns the local time of each step at `location`, (T,); of days the midnight of the local day that contains
+        their noon."""
+        return local_hours(self.period, self.manifest["spec"]["locations"][location]["timezone"], step=self.step)
+
+    def minutes_of_day(self, location: int) -> Integers:
+        """Returns the local minute of the day at which each step at `location` begins, (T,); 0 for days."""
+        local = self.local_times(location)
+        minutes: Integers = (local - local.astype("datetime64[D]")).astype("timedelta64[m]").astype(np.int64)
+        return minutes
 
     def months(self) -> Integers:
         """Returns the month in UTC of each step, from 1 on, (T,)."""
-        months: Integers = local_hours(self.period, "UTC").astype("datetime64[M]").astype(np.int64) % 12 + 1
+        local = local_hours(self.period, "UTC", step=self.step)
+        months: Integers = local.astype("datetime64[M]").astype(np.int64) % 12 + 1
         return months
 
     def moment(self, step: int) -> datetime:
         """Returns the start of `step`, UTC."""
-        return self.period.start + step * HOUR
+        return self.period.start + step * self.step
 
 
 def shift_earlier(values: Floats, rows: int) -> Floats:
@@ -184,10 +205,6 @@ def open_evaluation(path: Path, target: int = 0, hidden: Sequence[str] = ()) -> 
     if "manifest" not in metadata:
         raise StorageError(str(file), "is not a training set", "Name a file that `gridtide prepare` wrote")
     manifest = json.loads(metadata["manifest"])
-    if manifest["spec"].get("resolution", "PT1H") != "PT1H":
-        raise TrainingError(
-            manifest["spec"]["name"], f"has steps of {manifest['spec']['resolution']}", "Evaluate a set of hours, PT1H"
-        )
     names = [name.rpartition("/")[2] for name in manifest["locations"][0]["targets"]]
     if not 0 <= target < len(names):
         listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names)) or "none"

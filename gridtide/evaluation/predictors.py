@@ -2,7 +2,7 @@
 
 Rows are the steps of windows, (N · H); columns are
 
-- the target's values at the same hour on the latest days that were known at t0, and its last known values
+- the target's values at the same time of day on the latest days that were known at t0, and its last known values
 - the same of the other inputs, and their last values
 - the covariates of the step (`x_future`), with those of the steps beside it and of the window as a whole
 - the calendar of the step in local time, and how far it is ahead
@@ -17,15 +17,13 @@ import numpy.typing as npt
 
 from gridtide.evaluation.evaluation_set import EvaluationSet, shift_earlier
 from gridtide.observations.array_types import Floats, Integers
-from gridtide.training.features.calendar import derive_calendar, local_hours
-
-DAY, WEEK = 24, 168
+from gridtide.training.features.calendar import derive_calendar
 
 OWN_DAYS = 8
-"""The latest known days whose value at the same hour is a predictor."""
+"""The latest known days whose value at the same time of day is a predictor."""
 
 OWN_WEEKS = 4
-"""The latest known weeks whose value at the same hour and weekday is a predictor."""
+"""The latest known weeks whose value at the same time of day and weekday is a predictor."""
 
 INPUT_DAYS = 2
 """The latest known days of each other input."""
@@ -46,11 +44,12 @@ def tabulate(evaluation: EvaluationSet, location: int, windows: Integers) -> Pre
     steps, t0 = evaluation.steps[windows], evaluation.t0[windows]
     history = evaluation.own_history(location)
     columns: dict[str, Floats] = {}
-    days = [same_hour(history.values, history.delay, steps, t0, DAY, number) for number in range(OWN_DAYS)]
-    weeks = [same_hour(history.values, history.delay, steps, t0, WEEK, number) for number in range(OWN_WEEKS)]
+    day, week = evaluation.day, evaluation.week
+    days = [same_hour(history.values, history.delay, steps, t0, day, number) for number in range(OWN_DAYS)]
+    weeks = [same_hour(history.values, history.delay, steps, t0, week, number) for number in range(OWN_WEEKS)]
     columns |= {f"own, {number} days back": values for number, values in enumerate(days)}
     columns |= {f"own, {number} weeks back": values for number, values in enumerate(weeks)}
-    columns |= _describe_recent("own", history.values, history.delay, steps, t0)
+    columns |= _describe_recent("own", history.values, t0 - 1 - history.delay, steps, day)
     columns |= _describe_inputs(evaluation, location, steps, t0)
     columns |= _describe_future(evaluation, location, windows)
     columns |= describe_calendar(evaluation, location, steps)
@@ -61,10 +60,10 @@ def tabulate(evaluation: EvaluationSet, location: int, windows: Integers) -> Pre
 
 
 def same_hour(values: Floats, delay: int, steps: Integers, t0: Integers, cycle: int, back: int) -> Floats:
-    """Returns the value at the same hour of the `back`-th latest `cycle` of hours whose value was known at `t0` (N,),
-    for each of `steps` (N, H); NaN where not observed.
+    """Returns the value at the same place of the `back`-th latest `cycle` of steps, such as a day, whose value was
+    known at `t0` (N,), for each of `steps` (N, H); NaN where not observed.
 
-    The value of hour `u` is known from `u + delay + 1` on: `values` (T,) is only read where `u + delay < t0`.
+    The value of step `u` is known from `u + delay + 1` on: `values` (T,) is only read where `u + delay < t0`.
     """
     cycles = (steps - (t0[:, None] - 1 - delay) + cycle - 1) // cycle
     hours = steps - (np.maximum(cycles, 1) + back) * cycle
@@ -82,14 +81,15 @@ def _mean_known(stacked: Floats) -> Floats:
     return np.where(counts > 0, np.nansum(stacked, axis=0) / np.maximum(counts, 1), np.nan)
 
 
-def _describe_recent(name: str, values: Floats, delay: int, steps: Integers, t0: Integers) -> dict[str, Floats]:
-    """Returns the last known values of a series and statistics of the last day and week, the same for all steps."""
-    last_hour = (t0 - 1 - delay)[:, None]
-    day = read_hours(values, last_hour - np.arange(DAY))
-    week = read_hours(values, last_hour - np.arange(WEEK))
+def _describe_recent(
+    name: str, values: Floats, last_step: Integers, steps: Integers, day_length: int
+) -> dict[str, Floats]:
+    """Returns the last known values of a series, up to the steps `last_step` (N,), and statistics of the last day and
+    week, the same for all steps."""
+    day, week = (read_hours(values, last_step[:, None] - np.arange(days * day_length)) for days in (1, 7))
     columns = {
-        f"{name}, last": day[:, :1],
-        f"{name}, hour before": day[:, 1:2],
+        f"{name}, last": week[:, :1],
+        f"{name}, step before": week[:, 1:2],
         f"{name}, mean of a day": _mean_known(day.T)[:, None],
         f"{name}, mean of a week": _mean_known(week.T)[:, None],
         f"{name}, least of a day": np.nanmin(np.where(np.isnan(day), np.inf, day), axis=1, keepdims=True),
@@ -113,7 +113,7 @@ def _describe_inputs(evaluation: EvaluationSet, location: int, steps: Integers, 
         visible, delay = evaluation.column(location, number), int(column["lookback"])
         values = shift_earlier(visible, delay)
         for back in range(INPUT_DAYS):
-            described[f"{column['name']}, {back} days back"] = same_hour(values, delay, steps, t0, DAY, back)
+            described[f"{column['name']}, {back} days back"] = same_hour(values, delay, steps, t0, evaluation.day, back)
         described[f"{column['name']}, last"] = np.broadcast_to(read_hours(visible, t0[:, None] - 1), steps.shape)
     return described
 
@@ -136,7 +136,7 @@ def _describe_future(evaluation: EvaluationSet, location: int, windows: Integers
                 beside[:, -shift:] = of_step[:, :shift]
             else:
                 beside[:, :-shift] = of_step[:, shift:]
-            described[f"{name} {shift:+d} h"] = beside
+            described[f"{name} {shift:+d}"] = beside
         described[f"{name}, mean so far"] = _mean_so_far(of_step)
         for statistic, empty, function in (("least", np.inf, np.min), ("most", -np.inf, np.max)):
             extreme = function(np.where(np.isnan(of_step), empty, of_step), axis=1)
@@ -153,17 +153,16 @@ def _mean_so_far(values: Floats) -> Floats:
 
 
 def describe_calendar(evaluation: EvaluationSet, location: int, steps: Integers) -> dict[str, Floats]:
-    """Returns the calendar of each step in local time, with hour and weekday as numbers."""
+    """Returns the calendar of each step in local time, with hour, weekday and day as numbers."""
     place = evaluation.manifest["spec"]["locations"][location]
-    calendar = derive_calendar(evaluation.period, place["timezone"], place["holidays"])
+    calendar = derive_calendar(evaluation.period, place["timezone"], place["holidays"], evaluation.step)
     steps = np.minimum(steps, calendar.values.shape[1] - 1)
     columns = {
         feature.name: np.asarray(values, np.float64)[steps]
         for feature, values in zip(calendar.features, calendar.values, strict=True)
     }
-    days = np.cumsum(evaluation.hours_of_day(location) == 0)
-    weekdays = (local_hours(evaluation.period, place["timezone"]).astype("datetime64[D]").astype(np.int64) + 3) % 7
-    columns["hour"] = evaluation.hours_of_day(location)[steps].astype(np.float64)
-    columns["weekday"] = weekdays[steps].astype(np.float64)
-    columns["day"] = days[steps].astype(np.float64)
+    days = evaluation.local_times(location).astype("datetime64[D]").astype(np.int64)
+    columns["hour"] = evaluation.minutes_of_day(location)[steps] / 60
+    columns["weekday"] = ((days + 3) % 7)[steps].astype(np.float64)  # 1970 began on a Thursday
+    columns["day"] = (days - days[0])[steps].astype(np.float64)
     return columns

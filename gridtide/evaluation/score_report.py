@@ -39,9 +39,11 @@ def render_scores(scores: Mapping[str, Any]) -> str:
         if len(locations) > 1:
             sections.append(f"<h2>{escape('All locations' if location == 'all' else location)}</h2>")
         sections.append(_tabulate(pick_scores(scores, "all", location), "model"))
-        for group, title in (("horizon", "Mean absolute error by steps ahead"), ("hour", "By local hour of the day")):
-            chart = _draw_lines(pick_scores(scores, group, location), scores["unit"], f"{title}, {location}")
-            sections.append(f"<h3>{title}</h3>{chart}")
+        by_steps = f"Mean absolute error by steps of {scores['step']} ahead"
+        for group, title in (("horizon", by_steps), ("hour", "By local hour of the day")):
+            if rows := pick_scores(scores, group, location):
+                chart = _draw_lines(rows, scores["unit"], f"{title}, {location}")
+                sections.append(f"<h3>{title}</h3>{chart}")
         seasons = pick_scores(scores, "season", location)
         if seasons:
             sections.append("<h3>Mean absolute error by season</h3>" + _tabulate_seasons(seasons))

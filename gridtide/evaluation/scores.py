@@ -80,16 +80,16 @@ def seasonal_scale(series: Floats, end: int, season: int) -> float:
     return float(np.nanmean(differences)) if (~np.isnan(differences)).any() else np.nan
 
 
-def group_cells(ahead: Integers, hour: Integers, month: Integers) -> Iterator[tuple[str, str, Mask]]:
-    """Yields the groups of cells: all, and by steps ahead, season of the northern hemisphere, and local hour, each with
-    the mask of its cells."""
+def group_cells(ahead: Integers, hour: Integers | None, month: Integers) -> Iterator[tuple[str, str, Mask]]:
+    """Yields the groups of cells: all, and by steps ahead, season of the northern hemisphere, and local hour unless it
+    is None, each with the mask of its cells."""
     yield "all", "", np.ones(len(ahead), bool)
     for steps in np.unique(ahead).tolist():
         yield "horizon", str(steps), ahead == steps
     season = month % 12 // 3
     for number in np.unique(season).tolist():
         yield "season", SEASONS[number], season == number
-    for number in np.unique(hour).tolist():
+    for number in [] if hour is None else np.unique(hour).tolist():
         yield "hour", str(number), hour == number
 
 

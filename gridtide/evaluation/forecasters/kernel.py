@@ -20,8 +20,9 @@ import numpy as np
 from gridtide.evaluation.evaluation_set import EvaluationSet, shift_earlier
 from gridtide.evaluation.forecasters.learned import LARGEST_DEVIATION, import_learner
 from gridtide.evaluation.forecasters.naive import OWN_FORECAST, by_location
-from gridtide.evaluation.predictors import WEEK, describe_calendar, read_hours
+from gridtide.evaluation.predictors import describe_calendar, read_hours
 from gridtide.observations.array_types import FloatArray, Floats, Integers, Mask
+from gridtide.periods import HOUR
 
 MOST_WINDOWS = 6000
 """Of more windows to learn from, the latest are taken: time and memory grow with the cube and the square of them."""
@@ -34,7 +35,14 @@ OWN_LAGS = {
     "days": (46, 142),
     "week before": (142, 168),
 }
-"""The hours of the target before t0 by group, counted from the latest that was known: `[first, end)`."""
+"""The hours of the target before t0 by group, counted from the latest that was known: `[first, end)`. Shorter steps
+are averaged to hours; a longer one counts as much as all of its hours."""
+
+WEEK = 168
+"""The hours of a week."""
+
+RECENT = 22
+"""The latest hours whose change from the day and the week before describes each other input."""
 
 INPUT_BLOCKS = ((0, 2), (2, 4), (4, 8), (8, 12), (12, 16), (16, 22), (22, 28), (28, 34), (34, 40), (40, 46))
 """The blocks of hours whose means describe each other input, counted in the same way."""
@@ -122,23 +130,50 @@ def describe_windows(
     t0 = evaluation.t0[windows]
     history = evaluation.own_history(location)
     values = _take_logarithm(history.values) if logarithmic else history.values
-    lags = read_hours(values, (t0 - 1 - history.delay)[:, None] - np.arange(WEEK))
+    lags = _read_blocks(evaluation, values, t0 - 1 - history.delay, WEEK)
     level = _mean_known(lags)
-    groups = [(name, lags[:, first:last] - level[:, None]) for name, (first, last) in OWN_LAGS.items()]
-    groups += [("inputs", table) for table in _describe_inputs(evaluation, location, t0, end)]
+    groups = [("inputs", table) for table in _describe_inputs(evaluation, location, t0, end)]
     groups += [("future", table) for table in _describe_future(evaluation, location, windows, level, logarithmic)]
     calendar = list(_describe_calendar(evaluation, location, windows))
     groups += calendar
-    weights = np.concatenate([np.full(table.shape[1], WEIGHTS[name], np.float32) for name, table in groups])
+    per_step = {"future": np.sqrt(evaluation.step / HOUR)}  # so that the steps of an hour count as one
+    weights = [np.full(table.shape[1], WEIGHTS[name] * per_step.get(name, 1.0), np.float32) for name, table in groups]
     season = next(table for name, table in calendar if name == "year").astype(np.float32)
-    return WindowTable(np.concatenate([table for _, table in groups], axis=1), weights, season, level)
+    return WindowTable(
+        np.concatenate([lags - level[:, None], *(table for _, table in groups)], axis=1),
+        np.concatenate([_weigh_lags(_block_hours(evaluation)), *weights]),
+        season,
+        level,
+    )
+
+
+def _block_hours(evaluation: EvaluationSet) -> int:
+    """Returns the hours of a block: one, or those of a longer step."""
+    return max(evaluation.step // HOUR, 1)
+
+
+def _read_blocks(evaluation: EvaluationSet, values: Floats, last_step: Integers, hours: int) -> Floats:
+    """Returns the means of what is known of `values` (T,) in the blocks of `hours` hours up to the steps `last_step`
+    (N,), the latest first, (N, blocks)."""
+    steps = max(HOUR // evaluation.step, 1)
+    blocks = hours // _block_hours(evaluation)
+    read = read_hours(values, last_step[:, None] - np.arange(blocks * steps))
+    return read if steps == 1 else _mean_known(read.reshape(-1, steps)).reshape(-1, blocks)
+
+
+def _weigh_lags(block_hours: int) -> FloatArray:
+    """Returns the weight of each block of the last week of the target, the latest first."""
+    of_hours = np.concatenate([np.full(end - first, WEIGHTS[name]) for name, (first, end) in OWN_LAGS.items()])
+    return np.sqrt(np.square(of_hours).reshape(-1, block_hours).sum(axis=1)).astype(np.float32)
 
 
 def _describe_inputs(evaluation: EvaluationSet, location: int, t0: Integers, end: int) -> Iterator[Floats]:
     """Yields, of each visible input but the target, the means of `INPUT_BLOCKS` and the changes of the last day from
     the day and the week before, all counted from its mean of the last week; of inputs with values of 0 or less also
     this mean."""
-    description = evaluation.locations[location]
+    description, block = evaluation.locations[location], _block_hours(evaluation)
+    recent = max(RECENT // block, 1)
+    spans = dict.fromkeys((first // block, -(-end // block)) for first, end in INPUT_BLOCKS)
     for number, column in enumerate(description["columns"][: evaluation.arrays["quality"].shape[2]]):
         series = column["series"]
         if series in (None, description["targets"][evaluation.target]) or not evaluation.is_visible(series):
@@ -146,11 +181,12 @@ def _describe_inputs(evaluation: EvaluationSet, location: int, t0: Integers, end
         delay = int(column["lookback"])
         values = shift_earlier(evaluation.column(location, number), delay)
         logarithmic = is_positive(values[:end])
-        last_hour = (t0 - 1 - delay)[:, None]
-        lags = read_hours(_take_logarithm(values) if logarithmic else values, last_hour - np.arange(WEEK + 22))
-        level = _mean_known(lags[:, :WEEK])
-        blocks = [_mean_known(lags[:, first:last]) - level for first, last in INPUT_BLOCKS]
-        blocks += [_mean_known(lags[:, :22] - lags[:, back : back + 22]) for back in (24, WEEK)]
+        logarithms = _take_logarithm(values) if logarithmic else values
+        lags = _read_blocks(evaluation, logarithms, t0 - 1 - delay, WEEK + recent * block)
+        level = _mean_known(lags[:, : WEEK // block])
+        blocks = [_mean_known(lags[:, first:end_block]) - level for first, end_block in spans]
+        for back in (24 // block, WEEK // block):
+            blocks.append(_mean_known(lags[:, :recent] - lags[:, back : back + recent]))
         yield np.stack([*blocks, *(() if logarithmic else (level,))], axis=1)
 
 
@@ -184,10 +220,10 @@ def _describe_calendar(evaluation: EvaluationSet, location: int, windows: Intege
         if f"calendar/{name}" in columns
     ]
     yield "holiday", np.stack([columns["calendar/weekend"].mean(axis=1), *special], axis=1)
-    hours = evaluation.hours_of_day(location)
+    hours = evaluation.minutes_of_day(location) / 60
     hour = 2 * np.pi / 24 * hours[np.minimum(evaluation.t0[windows], len(hours) - 1)]
     yield "hour", np.stack([np.sin(hour), np.cos(hour)], axis=1)
-    yield "trend", evaluation.t0[windows][:, None] / (365.25 * 24)
+    yield "trend", evaluation.t0[windows][:, None] / (365.25 * evaluation.day)
 
 
 def _regress(examples: WindowTable, answers: Floats, questions: WindowTable) -> Floats:

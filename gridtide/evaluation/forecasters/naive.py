@@ -15,8 +15,6 @@ from gridtide.observations.array_types import Floats, Integers
 LocationForecast = Callable[[int, Integers], Floats]
 """Predicts windows (N,) of a location: (N, H)."""
 
-DAY, WEEK = 24, 168
-
 OWN_FORECAST = re.compile(r"(net_)?(demand|load)_forecast.*")
 """The variables by which operators forecast demand."""
 
@@ -33,13 +31,13 @@ def repeat_last(evaluation: EvaluationSet, _: Integers, test: Integers) -> Float
 
 
 def repeat_day(evaluation: EvaluationSet, _: Integers, test: Integers) -> Floats:
-    """Seasonal naive: the value at the same hour of the latest day on which it was known at t0."""
-    return _repeat_cycle(evaluation, test, DAY)
+    """Seasonal naive: the value at the same time of the latest day on which it was known at t0."""
+    return _repeat_cycle(evaluation, test, evaluation.day)
 
 
 def repeat_week(evaluation: EvaluationSet, _: Integers, test: Integers) -> Floats:
-    """Seasonal naive: the value at the same hour of the latest week in which it was known at t0."""
-    return _repeat_cycle(evaluation, test, WEEK)
+    """Seasonal naive: the value at the same time of the latest week in which it was known at t0."""
+    return _repeat_cycle(evaluation, test, evaluation.week)
 
 
 def _repeat_cycle(evaluation: EvaluationSet, test: Integers, cycle: int) -> Floats:
