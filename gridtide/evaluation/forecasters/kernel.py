@@ -164,7 +164,8 @@ def _read_blocks(evaluation: EvaluationSet, values: Floats, last_step: Integers,
 def _weigh_lags(block_hours: int) -> FloatArray:
     """Returns the weight of each block of the last week of the target, the latest first."""
     of_hours = np.concatenate([np.full(end - first, WEIGHTS[name]) for name, (first, end) in OWN_LAGS.items()])
-    return np.sqrt(np.square(of_hours).reshape(-1, block_hours).sum(axis=1)).astype(np.float32)
+    squares = np.square(of_hours).reshape(-1, block_hours).sum(axis=1)
+    return np.asarray(np.sqrt(squares), np.float32)
 
 
 def _describe_inputs(evaluation: EvaluationSet, location: int, t0: Integers, end: int) -> Iterator[Floats]:
