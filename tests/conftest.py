@@ -48,11 +48,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "slow" not in item.keywords or shares_with_module(item):
             item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath))))
-    slow = [item for item in items if "slow" in item.keywords]
-    waiting = [item for item in slow if WAITING in item.path.parts]
-    computing = [item for item in slow if WAITING not in item.path.parts]
-    places = {item: (number + 0.5) / len(part) for part in (waiting, computing) for number, item in enumerate(part)}
-    items.sort(key=lambda item: places.get(item, 1.0))
+    # what shares a fixture stays together, also in a single process, or the fixture is made for each test anew
+    units = {item: item.path if shares_with_module(item) else item for item in items if "slow" in item.keywords}
+    waiting = [unit for item, unit in units.items() if WAITING in item.path.parts]
+    computing = [unit for item, unit in units.items() if WAITING not in item.path.parts]
+    places: dict[object, float] = {}
+    for part in (waiting, computing):
+        for number, unit in enumerate(part):
+            places.setdefault(unit, (number + 0.5) / len(part))
+    items.sort(key=lambda item: places[units[item]] if item in units else 1.0)
 
 
 WAITING = "deployments"

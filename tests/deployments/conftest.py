@@ -29,7 +29,7 @@ def prefect_server(prefect_home: Path) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def silent() -> Iterator[str]:
     """The URL of an upstream that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -1,8 +1,8 @@
 """A small backfill, and the monitor's run after it, whose every door to the outside is numbered: what goes
 through it can fail there, or be killed.
 
-`python -m tests.support.boundaries URL LAKES FORM [after]` kills them before (or after) each, and goes on;
-it prints how many there were, and fails where anything then reads differently.
+`python -m tests.support.boundaries URL LAKES FORM` kills them before each, and goes on; it prints how many
+there were, and fails where anything then reads differently.
 """
 
 from __future__ import annotations
@@ -290,19 +290,19 @@ def _forked(work: Callable[[], Awaitable[object]]) -> int:
         os._exit(status)
 
 
-def main(url: str, lakes: str, form: str, when: str = "before") -> None:
+def main(url: str, lakes: str, form: str) -> None:
     """Kill at each boundary, then go on from each. This process itself opens no lake: it forks without any threads."""
     story = Story.of(url, form, lakes)
     if "://" in lakes:
         _session().client("s3")  # what it reads is kept for the forks
     places = []
     for at in range(1, 1000):
-        doors = Doors(at, when == "after", kill=True)
+        doors = Doors(at, kill=True)
         place = f"{lakes}/{at}"
         ended = _forked(lambda place=place, doors=doors: history(story, place, NOW, doors, story.last_day))
         if ended == 0:  # there is no such boundary any more
             break
-        assert ended == -signal.SIGKILL, (at, when, ended)
+        assert ended == -signal.SIGKILL, (at, ended)
         places.append(place)
 
     async def go_on() -> None:

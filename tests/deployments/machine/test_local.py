@@ -7,6 +7,8 @@ import json
 import re
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -26,7 +28,7 @@ from gridtide import curated
 from gridtide.config.loading import load
 from gridtide.lake import Lake
 from gridtide.periods import HOUR
-from tests.support.processes.machine import gridtide, start, started, until
+from tests.support.processes.machine import furnished, gridtide, start, started, until
 from tests.support.processes.prometheus import answers, scrape
 from tests.support.processes.s3_servers import free_port
 from tests.support.processes.served import synthetic
@@ -104,31 +106,33 @@ def test_three_backfills_at_once_on_a_cold_machine(machine: Path) -> None:
     assert sorted(table["interval_start"].to_pylist()) == [start + n * HOUR for n in range(30 * 24)]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_down_ends_what_a_killed_worker_left(machine: Path) -> None:
-    """`down` ends a run whose worker was killed, and the server records it."""
-    with started(machine) as (client, worker):
-        orphan = until(client, start(client, "ingest/daily"), "Running")
-        psutil.Process(worker).kill()
-        process = psutil.Process(int(orphan.infrastructure_pid or 0))
-        output, _ = gridtide(machine, "down").communicate()
-    assert "Stopped the Prefect server" in output
-    assert not process.is_running()
-    with temporary_settings({PREFECT_SERVER_API_PORT: 0}):
+@pytest.fixture(scope="module")
+def scheduled(tmp_path_factory: pytest.TempPathFactory, migrated: Path, silent: str) -> Iterator[Path]:
+    """A machine whose server creates the runs of the schedules, and whose worker runs them."""
+    new_york = {"cron": "35 7 * * *", "timezone": "America/New_York"}
+    schedules = {"minutely": {"cron": "* * * * *"}, "daily": new_york, "yearly": {"cron": "0 0 1 1 *"}}
+    slow = {"name": "slow", "url": silent, "output_folder": "slow", "schedule": "yearly", "timeout": 300}
+    apis = [synthetic("grid", "minutely"), synthetic("later", "daily"), slow]
+    with furnished(tmp_path_factory.mktemp("machine"), migrated) as folder:
+        (folder / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
+        with started(folder, PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="true"):
+            yield folder
+
+
+@contextmanager
+def connected() -> Iterator[SyncPrefectClient]:
+    """A client of the local server, which is started unless it runs."""
+    with temporary_settings({PREFECT_SERVER_API_PORT: 0}, restore_defaults={PREFECT_API_URL}):
         url = ensure_server()
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
-        assert client.read_flow_run(orphan.id).state_name == "Crashed"
+        yield client
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_is_due_is_run_without_being_asked_for(machine: Path) -> None:
+def test_what_is_due_is_run_without_being_asked_for(scheduled: Path) -> None:
     """The scheduler of the server creates the runs of each schedule, and the run of the next minute completes."""
-    schedules = {"minutely": {"cron": "* * * * *"}, "daily": {"cron": "35 7 * * *", "timezone": "America/New_York"}}
-    apis = [synthetic("grid", "minutely"), synthetic("later", "daily")]
-    (machine / "api_config.json").write_text(json.dumps({"schedules": schedules, "apis": apis}))
-    with started(machine, PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED="true") as (client, _):
+    with connected() as client:
         daily, minutely = (client.read_deployment_by_name(f"ingest/{name}").id for name in ("daily", "minutely"))
         while not (runs := of(client, daily)):
             time.sleep(1)
@@ -137,7 +141,24 @@ def test_what_is_due_is_run_without_being_asked_for(machine: Path) -> None:
         while "Completed" not in {run.state_name for run in of(client, minutely)}:
             time.sleep(1)
         assert all(run.auto_scheduled for run in of(client, minutely))
-    assert [path.parent.name for path in (machine / "lake").rglob("*.parquet")] == ["grid"]
+    assert {path.parent.name for path in (scheduled / "lake").rglob("*.parquet")} == {"grid"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_down_ends_what_a_killed_worker_left(scheduled: Path) -> None:
+    """`down` ends a run whose worker was killed, and the server records it."""
+    worker = find_worker()
+    assert worker is not None
+    with connected() as client:
+        orphan = until(client, start(client, "ingest/yearly"), "Running")
+        psutil.Process(worker.pid).kill()
+        process = psutil.Process(int(orphan.infrastructure_pid or 0))
+        output, _ = gridtide(scheduled, "down").communicate()
+    assert "Stopped the Prefect server" in output
+    assert not process.is_running()
+    with connected() as client:
+        assert client.read_flow_run(orphan.id).state_name == "Crashed"
 
 
 def of(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:

@@ -4,9 +4,11 @@ import asyncio
 import multiprocessing
 import os
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,17 @@ HOURS = 4 * 1440
 END = JANUARY + timedelta(hours=HOURS)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster of two workers, which have the credentials; one that is killed is started again."""
+    from distributed import LocalCluster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EIA_API_KEY", "s3cret-key")
+        with LocalCluster(n_workers=2, **OWN_CLUSTER) as cluster:
+            yield cluster
+
+
 def config(entry: Any, lake: Path) -> dict[str, Any]:
     """A configuration of one entry, in chunks of ten days."""
     keys = ("name", "source", "url", "output_folder", "auth")
@@ -57,10 +70,10 @@ async def values(asked: dict[str, Any]) -> list[float]:
 
 @pytest.mark.slow
 async def test_a_killed_worker_costs_nothing(
-    eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    eia_upstream: StartUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any
 ) -> None:
     """If one of two workers is killed while it collects, the lake still has every hour once."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     monkeypatch.setenv("EIA_API_KEY", "s3cret-key")
     upstream, entry = await eia_upstream(HOURS)
@@ -72,13 +85,13 @@ async def test_a_killed_worker_costs_nothing(
             halfway.set()
 
     upstream.fault = note
-    with LocalCluster(n_workers=2, **OWN_CLUSTER) as cluster:
-        with Client(cluster) as client:
-            pids = list(client.run(os.getpid).values())
-        running = asyncio.create_task(backfill(JANUARY, END, asked, cluster=cluster.scheduler_address))
-        await halfway.wait()
-        os.kill(pids[0], signal.SIGKILL)
-        report = await running
+    with Client(cluster) as client:
+        client.wait_for_workers(2)
+        pids = list(client.run(os.getpid).values())
+    running = asyncio.create_task(backfill(JANUARY, END, asked, cluster=cluster.scheduler_address))
+    await halfway.wait()
+    os.kill(pids[0], signal.SIGKILL)
+    report = await running
     assert report["pipeline_status"] == "success"
     assert report["statistics"]["chunks"] == 24
     assert await values(asked) == list(range(HOURS))
@@ -99,15 +112,13 @@ async def test_a_cluster_of_this_machine(
     assert (await values(asked))[:3] == [0, 1, 2]
 
 
-async def struck(run: Any, folder: Path, begun: str) -> Any:
-    """The result of `run` with the address of a cluster, one of whose two workers is killed once `folder` has a file
+async def struck(cluster: Any, run: Any, folder: Path, begun: str) -> Any:
+    """The result of `run` with the address of `cluster`, one of whose two workers is killed once `folder` has a file
     that matches `begun`."""
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
-    with (
-        LocalCluster(n_workers=2, **OWN_CLUSTER) as cluster,
-        Client(cluster) as client,
-    ):
+    with Client(cluster) as client:
+        client.wait_for_workers(2)
         pids = client.run(os.getpid)
         running = asyncio.create_task(run(cluster.scheduler_address))
         while not running.done():
@@ -129,7 +140,7 @@ async def contents(lake: Lake, folder: str, name: str) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: Any) -> None:
     """If one of two workers is killed, every compacted month is identical to that of one process."""
     monkeypatch.setattr(curated, "plan_shares", partial(curated.plan_shares, share_bytes=1))
     one, two = Lake.open(str(tmp_path / "one")), Lake.open(str(tmp_path / "two"))
@@ -145,7 +156,7 @@ async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pyt
     asked: dict[str, Any] = {"apis": [{key: getattr(of, key) for key in keys} for of in apis]}
     alone = await compact(asked, lake=one.uri)
     begun = "processed/*/*/2024/2024-0*.parquet"
-    together = await struck(lambda cluster: compact(asked, lake=two.uri, cluster=cluster), tmp_path / "two", begun)
+    together = await struck(cluster, lambda at: compact(asked, lake=two.uri, cluster=at), tmp_path / "two", begun)
     assert [(row["files"], row["rows"], row["error"]) for row in together["results"]] == [(36, 8640, None)] * 2
     assert alone["summary"]["rows"] == together["summary"]["rows"]
     assert await contents(two, "processed", ".parquet") == await contents(one, "processed", ".parquet")
@@ -153,7 +164,7 @@ async def test_a_killed_worker_changes_no_month(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.slow
-async def test_a_killed_worker_changes_no_byte_of_a_training_set(tmp_path: Path) -> None:
+async def test_a_killed_worker_changes_no_byte_of_a_training_set(tmp_path: Path, cluster: Any) -> None:
     """If one of two workers is killed, the training set and its manifest are identical to those of one process."""
     kinds = {name: kind for name, kind in grids.every_kind(60).items() if name == "demand"}
     source, rule, rows = kinds["demand"]
@@ -167,7 +178,8 @@ async def test_a_killed_worker_changes_no_byte_of_a_training_set(tmp_path: Path)
     report = await prepare_training(spec, settings, str(tmp_path))
     alone = await contents(lake, "features", "")
     begun = "features/many/parts/*/*.base"
-    assert await struck(lambda at: prepare_training(spec, settings, str(tmp_path), at), tmp_path, begun) == report
+    again = await struck(cluster, lambda at: prepare_training(spec, settings, str(tmp_path), at), tmp_path, begun)
+    assert again == report
     assert await contents(lake, "features", "") == alone
 
 
@@ -200,7 +212,8 @@ async def test_processes_collect_what_this_process_collects(
 
     def kill(ordinal: int, request: web.Request) -> None:
         if ordinal == before + 12:
-            os.kill(min(child.pid for child in multiprocessing.active_children() if child.pid), signal.SIGKILL)
+            children = multiprocessing.active_children()  # also the workers of the cluster, which are spawned
+            os.kill(min(child.pid for child in children if isinstance(child, ForkServerProcess)), signal.SIGKILL)
 
     upstream.fault = kill
     together = await backfill(JANUARY, END, two)
