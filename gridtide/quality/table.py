@@ -19,6 +19,7 @@ from gridtide import __version__
 from gridtide.errors import StorageError, list_first, one_line
 from gridtide.quality.flags import Flag
 from gridtide.threads import run_computing
+from gridtide.variables import SeriesName
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -161,6 +162,15 @@ def encode_verdicts(verdicts: Iterable[DayVerdict]) -> bytes:
     return sink.getvalue()
 
 
+def _check_texts(table: pa.Table) -> None:
+    """Raises `ValueError` if a row of `table` is about no series, or about a month without naming a reference."""
+    for name in table["series"].unique().to_pylist():
+        SeriesName.parse(name)
+    for check in table["check"].unique().to_pylist():
+        if is_monthly(check) and check.count(".") < 2:
+            raise ValueError(f"its check {check} names no series that is compared")
+
+
 def decode_verdicts(body: bytes, since: date | None = None) -> list[DayVerdict]:
     """Decodes a file of verdicts, only those of the days from `since` on if it is set; raises `ValueError` or
     `KeyError` if it is none."""
@@ -177,6 +187,7 @@ def decode_verdicts(body: bytes, since: date | None = None) -> list[DayVerdict]:
     incomplete = [name for name in VERDICT_TYPES if name != "value" and table[name].null_count]
     if incomplete:
         raise ValueError(f"its column {incomplete[0]} lacks values")
+    _check_texts(table)
     if since is not None:
         table = table.filter(pc.greater_equal(table["day"], pa.scalar(since, pa.date32())))
     return [

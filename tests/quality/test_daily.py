@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gridtide.catalog.quality_blocks import summarize_verdicts
 from gridtide.lake import Lake
 from gridtide.periods import DAY, EPOCH
 from gridtide.quality import Flag
@@ -217,6 +218,28 @@ async def test_damaged_files_are_left_out_with_a_warning(tmp_path: Path, caplog:
     (message,) = [record.getMessage() for record in caplog.records]
     assert message.startswith("Left out, as they cannot be read; they may be deleted: catalog/quality/1.parquet: ")
     assert message.endswith(" and 5 more")
+
+
+@pytest.mark.parametrize(
+    ("column", "text"), [("series", "demand"), ("check", "agreement.bias"), ("check", "forecast.lag")]
+)
+async def test_rows_about_nothing_are_a_damaged_file(
+    column: str, text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file whose rows name no series, or no reference of a comparison, is left out: what reads verdicts relies on
+    both. Checks of a later version, and columns that it has more, are read."""
+    lake = Lake.open(str(tmp_path))
+    later = [VERDICTS[0]._replace(check="entropy.of_later"), VERDICTS[0]._replace(check="agreement.skew.eia/A/demand")]
+    await write_verdicts(lake, later, {}, STAMP)
+    table = pq.read_table(io.BytesIO(encode_verdicts(VERDICTS[:1])))
+    damaged = table.set_column(table.column_names.index(column), column, pa.array([text]))
+    pq.write_table(damaged, tmp_path / QUALITY_FOLDER / "1.parquet")
+    pq.write_table(table.append_column("more", pa.array([1])), tmp_path / QUALITY_FOLDER / "2.parquet")
+    with caplog.at_level(logging.WARNING):
+        verdicts = await read_verdicts(lake)
+    assert set(verdicts) == {verdict[:3] for verdict in (*later, VERDICTS[0])}
+    assert [record.getMessage().partition(": ")[2][:25] for record in caplog.records] == ["catalog/quality/1.parquet"]
+    summarize_verdicts(verdicts.values())  # what the catalogue makes of them
 
 
 async def test_only_the_last_days_are_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
