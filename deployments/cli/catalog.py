@@ -37,6 +37,11 @@ def _describe_state(series: SeriesRecord) -> str:
     )
 
 
+def list_problems(catalogue: Catalogue) -> list[str]:
+    """A line for each problem of an entry, such as files that cannot be read, which the table does not show."""
+    return [f"{entry.name}: {problem}" for entry in catalogue.entries for problem in entry.problems]
+
+
 def list_licences(catalogue: Catalogue) -> list[str]:
     """A line for each source: its licence or terms, and the page with them."""
     return [

@@ -595,7 +595,7 @@ def catalog_command(
     ] = True,
 ) -> None:
     """List every series of the lake: unit, period, coverage, freshness, vintages, licence; and write catalog/."""
-    from deployments.cli.catalog import list_licences, tabulate_series
+    from deployments.cli.catalog import list_licences, list_problems, tabulate_series
     from deployments.machine.prefect_api import connect_for_blocks, read_schedules
     from gridtide.catalog.page.page_data import LakePicture
     from gridtide.catalog.writing import document_of, picture_lake, write_catalog
@@ -622,7 +622,7 @@ def catalog_command(
         typer.echo(json.dumps(document_of(picture), indent=2))
         return
     out.print(tabulate_series(picture.catalogue))
-    for line in list_licences(picture.catalogue):
+    for line in (*list_problems(picture.catalogue), *list_licences(picture.catalogue)):
         out.print(line, soft_wrap=True, markup=False)
 
 

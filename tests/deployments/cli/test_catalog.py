@@ -37,6 +37,15 @@ def test_the_table_has_a_row_for_each_series(configured: list[str], tmp_path: Pa
     assert [series["name"] for series in written["series"]] == ["eia/ISNE/demand"]
 
 
+def test_files_that_cannot_be_read_are_told_below_the_table(configured: list[str], tmp_path: Path) -> None:
+    """The entry with a damaged file is described as far as it can be, and its problem is printed."""
+    (path,) = (tmp_path / "lake" / "demand").glob("*.parquet")
+    path.write_bytes(path.read_bytes()[:-20])
+    result = run.invoke(app, ["catalog", *configured])
+    assert result.exit_code == 0
+    assert any(line.startswith("demand: ") and path.name in line for line in result.stdout.splitlines())
+
+
 def test_json_is_what_is_written(configured: list[str], tmp_path: Path) -> None:
     """With `--json` the printed document is the written one."""
     result = run.invoke(app, ["catalog", "--json", *configured])
