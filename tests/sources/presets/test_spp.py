@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from datetime import UTC, datetime
 
 import pytest
@@ -241,3 +243,48 @@ def test_a_place_of_two_areas_and_rows_without_an_area_lose_no_others() -> None:
     page = read_product("spp", "load_system", loads)
     assert stored_of(page) == {("2026-05-01T05:00Z", "SPP", "load"): 25000}
     assert [(item.reason, item.count) for item in used_skipped(page)] == [("records without a location", 1)]
+
+
+def test_closed_years_of_the_load_come_from_the_months_of_their_zip() -> None:
+    """A year is one request; of its zip the months are read, as the days beside them hold the same hours again."""
+    (asked,) = requests_of("spp", "load_history", datetime(2022, 1, 1, 6), datetime(2022, 3, 1, 6))
+    assert dict(asked.params) == {"path": "/2022/2022.zip"}
+    rows = {
+        "2022/HOURLY_LOAD-202201.csv": "01/31/2022 07:00:00,3500.5,600\n",
+        "2022/HOURLY_LOAD-202202.csv": "02/01/2022 07:00:00,3400,590\n",
+        "2022/DAILY_HOURLY_LOAD-20220131.csv": "01/31/2022 07:00:00,9999,9999\n",
+    }
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, text in rows.items():
+            archive.writestr(name, f"MarketHour, CSWS, EDE\n{text}")
+    page = get_source("spp").parse_response(
+        entry_of("spp", "load_history"), asked, Response(sink.getvalue(), RETRIEVED)
+    )
+    assert stored_of(page) == {
+        ("2022-01-31T06:00Z", "CSWS", "load"): 3500.5,
+        ("2022-01-31T06:00Z", "EDE", "load"): 600,
+        ("2022-02-01T06:00Z", "CSWS", "load"): 3400,
+        ("2022-02-01T06:00Z", "EDE", "load"): 590,
+    }
+    for product, path in (
+        ("generation_history", "/GenMix_2022.csv"),
+        ("lmp_day_ahead_history", "/2022/2022.zip"),
+    ):
+        (asked,) = requests_of("spp", product, datetime(2022, 1, 1, 6), datetime(2022, 3, 1, 6))
+        assert dict(asked.params) == {"path": path}
+
+
+def test_the_mix_of_old_years_is_read_with_empty_fuels() -> None:
+    """In 2011 a column holds each fuel and that of solar is empty; in 2016 coal alone is divided."""
+    old = "GMTTime,Coal,Natural Gas,Solar,Wind\n2011-06-01T00:05:00Z,120.5,10,,7\n2011-06-01T00:10:00Z,121.5,11,,8\n"
+    page = read_product("spp", "generation_history", old)
+    assert {variable for _, _, variable in stored_of(page)} == {
+        *("generation_coal", "generation_natural_gas", "generation_wind")
+    }
+    divided = "GMTTime,Coal Market,Coal Self,Natural Gas,Gas Self\n2016-06-01T00:05:00Z,100,20,10,1\n"
+    stored = stored_of(read_product("spp", "generation_history", divided))
+    assert {variable: value for (_, _, variable), value in stored.items()} == {
+        "generation_coal": 120,
+        "generation_natural_gas": 11,
+    }
