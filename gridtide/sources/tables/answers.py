@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from gridtide.errors import FormatError
+from gridtide.errors import FormatError, UpstreamError
 from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, count_unmatched, encode_utf8, find_body_kind, unpack_members
@@ -108,6 +108,8 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
             content_at_path = follow_path(entry.name, document, path)
             table.skipped.extend(count_beside(document, content_at_path, times, partial(is_ignored, entry)))
         return table, document
+    if b"\0" in body:
+        raise UpstreamError(entry.name, "the body holds NUL characters, as of a broken file", "Try again later")
     value_names = [
         column for column in (*entry.time, *entry.value) if not (entry.hours or entry.days) or column in entry.time
     ]

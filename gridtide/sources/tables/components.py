@@ -36,6 +36,9 @@ rounded, at most to cents."""
 INCONSISTENT = "prices that are not the sum of their components"
 """Why such a price and its components are not stored."""
 
+PARTIAL = "energies of prices that lack the congestion or the loss"
+"""Why no energy is derived of such a price."""
+
 _DECIMALS = 6
 """The decimals to which a derived energy is rounded, so that it has no more than the upstream's numbers."""
 
@@ -100,13 +103,23 @@ def balance_records(observations: pa.Table, prefix: str, skipped: list[Skipped])
     variable = table["variable"].to_numpy()
     is_part = [np.flatnonzero(variable == f"{prefix}{end}") for end in ENDINGS]
     groups = _group_by_key(table)
-    numbers = np.full((4, int(groups.max(initial=-1)) + 1), np.nan)
+    group_count = int(groups.max(initial=-1)) + 1
+    numbers = np.full((4, group_count), np.nan)
+    counts = np.zeros((4, group_count), np.int64)
     values = table["value"].to_numpy()
     for part, rows in enumerate(is_part):
         numbers[part, groups[rows]] = values[rows]
+        counts[part] = np.bincount(groups[rows], minlength=group_count)
+        different = groups[rows][~np.isclose(numbers[part, groups[rows]], values[rows], equal_nan=True)]
+        numbers[part, different] = np.nan  # two values, of which the core stores neither
     price_rows, energy_rows, congestion_rows, _ = is_part
     if not len(price_rows) or not len(congestion_rows):
         return observations
+    is_partial = (counts[0] > 0) & (counts[2:] == 0).any(axis=0)
+    if is_partial.any():
+        row = price_rows[is_partial[groups[price_rows]]][0]
+        place = f"{table['location'][row]} at {table['interval_start'][row].as_py():%Y-%m-%dT%H:%MZ}"
+        skipped.append(Skipped(PARTIAL, int(is_partial.sum()), place))
     balance = balance_prices(numbers[0], numbers[1] if len(energy_rows) else None, numbers[2], numbers[3])
     if not len(energy_rows):
         derivable = price_rows[~np.isnan(balance.energy[groups[price_rows]])]

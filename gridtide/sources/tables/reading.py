@@ -52,7 +52,7 @@ from gridtide.sources.tables.series import (
     refuse_other_style,
 )
 from gridtide.sources.tables.timing import Timing, count_long_intervals, read_timing, show_moment
-from gridtide.sources.tables.wide import list_wide_columns, unfold_days, unfold_hours
+from gridtide.sources.tables.wide import count_missing_hours, list_wide_columns, unfold_days, unfold_hours
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
@@ -90,6 +90,7 @@ def read_observations(
     wide_columns = list_wide_columns(entry, table)
     if wide_columns:
         skipped += count_unused(entry, table, {*label_columns(entry), *wide_columns})
+    skipped += count_missing_hours(entry, table)
     entry, table = unfold_days(*unfold_hours(entry, table, entry.time[0]))
     table = add_parts(entry, table, label_columns(entry), skipped)
     if entry.layout == "positions" and RESOLUTION in table.names and entry.interval_from is None:

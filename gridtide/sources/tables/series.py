@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from gridtide.errors import ConfigurationError, FormatError
 from gridtide.sources.contract import Skipped
-from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorize
+from gridtide.sources.formats.cells import CELLS_IN_ONE, CellColumn, CellTable, factorize, find_spelling
 from gridtide.sources.formats.clocks import guess_day_format
 from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, find_other_styles, looks_numeric, read_numbers
 from gridtide.sources.tables.selection import (
@@ -256,12 +256,17 @@ def _find_numeric_columns(entry: Entry, table: CellTable, used: set[str], skippe
             NO_NUMBERS.format(column),
             judgement.cells,
             f"{judgement.place}: {judgement.example[:60]!r}",
-            expected=not judgement.numbers,
+            expected=not judgement.numbers and not _is_named(entry, column),
         )
         for column, judgement in judgements.items()
         if judgement.texts and column not in numeric
     ]
     return numeric
+
+
+def _is_named(entry: Entry, column: str) -> bool:
+    """Whether the entry has a name for the series of `column`, which then should hold numbers."""
+    return any(find_spelling(column, list(names)) for names in (entry.location_names, entry.names))
 
 
 def _is_melted(name: str, patterns: Sequence[str]) -> bool:

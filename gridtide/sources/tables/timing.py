@@ -463,13 +463,14 @@ class _Reader:
     def _read_between_labels(self, starts: np.ndarray, without: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns intervals up to the next label of their series, or from the previous one if labels are ends.
 
-        Where labels lie on the grid of the resolution, a longer gap is one of missing labels: its interval, and that at
-        the edge of the answer, reaches to the next point of the grid. Elsewhere a gap is one of missing labels if it is
-        longer than all gaps that occur twice, and such intervals have the length of the adjacent one.
+        Where labels of a product lie on the grid of its resolution, a longer gap is one of missing labels: its
+        interval, and that at the edge of the answer, reaches to the next point of the grid. Elsewhere a gap is one of
+        missing labels if it is longer than all gaps that occur twice, and such intervals have the length of the
+        adjacent one.
         """
         begins, ends = starts.copy(), starts.copy()
         resolution = count_microseconds(self.entry.resolution)
-        on_grid = _are_on_grid(starts[~without], resolution, is_certain=self.entry.product is not None)
+        on_grid = self.entry.product is not None and _are_on_grid(starts[~without], resolution)
         for code in np.unique(self.series[~without]):
             rows = np.flatnonzero((self.series == code) & ~without)
             moments, moment_index = np.unique(starts[rows], return_inverse=True)
@@ -566,14 +567,14 @@ def _find_last_rows(series: np.ndarray) -> dict[int, int]:
     return {int(code): row for row, code in enumerate(series.tolist())}
 
 
-def _are_on_grid(moments: np.ndarray, resolution: int, *, is_certain: bool) -> bool:
+def _are_on_grid(moments: np.ndarray, resolution: int) -> bool:
     """Whether more than half of the `moments` (rows,) are multiples of `resolution`, and the most frequent gap is not
-    longer. If it is not certain that this is their resolution, it must be the most frequent gap."""
+    longer."""
     distinct = np.unique(moments)
     gaps, counts = np.unique(np.diff(distinct), return_counts=True)
     if not len(gaps) or np.mean(distinct % resolution == 0) <= 0.5:
         return False
-    return bool(gaps[np.argmax(counts)] <= resolution if is_certain else gaps[np.argmax(counts)] == resolution)
+    return bool(gaps[np.argmax(counts)] <= resolution)
 
 
 def _measure_on_grid(moments: np.ndarray, resolution: int) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 
 from gridtide.entries.table_layout import SeriesNames
 from gridtide.errors import FormatError
+from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellTable, build_strings, build_table
 from gridtide.sources.formats.clocks import read_day
 from gridtide.sources.tables.timing import REPEATED_HOUR
@@ -35,6 +37,25 @@ def list_wide_columns(entry: Entry, table: CellTable) -> list[str]:
     """Returns the columns of `table` that are hours or days; empty if the entry has none. Raises `FormatError` if they
     are not there."""
     return [*_columns_of_hours(entry, table), *_columns_of_days(entry, table)]
+
+
+def count_missing_hours(entry: Entry, table: CellTable) -> list[Skipped]:
+    """Returns the count of the cells of hours for which `table`, of a product, has no columns, although its clock is
+    never changed, so that each day has 24 of them."""
+    hours_setting = entry.hours if entry.product is not None else None
+    zone = ZoneInfo(entry.times_in or entry.timezone)
+    offsets = {zone.utcoffset(datetime(2026, month, 1)) for month in (1, 4, 7, 10)}
+    length = entry.interval or timedelta(hours=1)
+    if hours_setting is None or "{minute" in hours_setting.columns or len(offsets) > 1:
+        return []
+    first_hour = 1 if hours_setting.label == "end" else 0
+    numbers = range(first_hour, first_hour + timedelta(days=1) // length)
+    missing = [name for number in numbers if (name := hours_setting.columns.format(hour=number)) not in table.names]
+    return [Skipped(MISSING_HOURS, len(missing) * table.rows, ", ".join(missing[:5]))] if missing else []
+
+
+MISSING_HOURS = "hours of the day without a column"
+"""Why an answer has fewer hours than its day."""
 
 
 def unfold_hours(entry: Entry, table: CellTable, time: str) -> tuple[Entry, CellTable]:
