@@ -62,9 +62,10 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
     _check_own_inputs(spec, scaled_bases)
     targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
     scaled_bases = [replace(base, targets=values) for base, values in zip(scaled_bases, targets, strict=True)]
+    names_unscaled = [_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)]
+    del bases  # the arrays of those that were copied without some columns are as large as the set
     placed = _divide_windows(spec, period, bounds, scaled_bases)
     future = assemble_future(spec, period, train, scaled_bases)
-    names_unscaled = [_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)]
     return TrainingSet(
         spec,
         period,
