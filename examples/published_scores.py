@@ -3,6 +3,7 @@
     python examples/published_scores.py isone isone_2003_2014.csv
     python examples/published_scores.py eia eia_930_screened_2015_2020.parquet
     python examples/published_scores.py load eia_930_screened_2015_2020.parquet --history isone_2003_2014.csv
+    python examples/published_scores.py context eia_930_screened_2015_2020.parquet
 
 `isone`: load and temperature of New England, from the repository yalickj/load-forecasting-resnet. The protocol is that
 of Chen et al., Short-term load forecasting with deep residual networks (IEEE Trans. Smart Grid, 2018): the hours of
@@ -16,6 +17,8 @@ screening of training sets leaves it, by what was known at the time.
 
 `load`: New England's days of 2019 at their begin, from demand alone, learned anew each month, with the load of `isone`
 as its history since 2003.
+
+`context`: the same days by the attention of `long_context.py`, which sees the last week or the last year.
 
 All of `eia` takes about two hours of one core. With `--results FOLDER`, the predictions of each forecaster are stored
 there as soon as they are made: a run that was stopped goes on where it was, and one with other `--only` adds to it.
@@ -254,6 +257,15 @@ def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None,
     print_table("At midnight, from demand alone, learned each month, MAPE of 2019 in %", models, errors)
 
 
+def compare_contexts(lake: Lake, config: Config, truth: Truth, results: ResultsFolder) -> None:
+    """Print the errors of 2019 in New England of one forecaster that attends to a week, and of one that attends to a
+    year, beside those of the day before."""
+    models = ("day", "long_context:attend_week", "long_context:attend_year")
+    folder = prepare(build_eia_spec("ISNE", at_noon=False) | {"seq_len": 8784}, config, lake)
+    errors = results.score("ISNE_year", open_judged(folder, truth, [FORECASTS]), models)
+    print_table("At midnight, from demand alone, MAPE of 2019 in %", models, {"ISNE": errors})
+
+
 def store_history(path: Path, lake: Lake, config: Config) -> None:
     """Write New England's load of the table of `isone` to the lake as EIA's demand of earlier years.
 
@@ -310,7 +322,7 @@ def print_table(title: str, models: Sequence[str], errors: Mapping[str, Mapping[
 def main() -> None:
     """Compare on the table of the arguments, in a lake that is removed afterwards."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("isone", "eia", "load"))
+    parser.add_argument("table", choices=("isone", "eia", "load", "context"))
     parser.add_argument("path", type=Path)
     parser.add_argument("--only", nargs="*", default=list(AUTHORITIES), choices=list(AUTHORITIES), help="authorities")
     parser.add_argument("--history", type=Path, help="the table of isone, for load")
@@ -325,7 +337,10 @@ def main() -> None:
             compare_eia(lake, config, store_eia(arguments.path, lake, config, arguments.only), results)
         else:
             truth = store_eia(arguments.path, lake, config, ["ISNE"])["ISNE"]
-            compare_load(lake, config, truth, arguments.history, results)
+            if arguments.table == "load":
+                compare_load(lake, config, truth, arguments.history, results)
+            else:
+                compare_contexts(lake, config, truth, results)
 
 
 if __name__ == "__main__":
