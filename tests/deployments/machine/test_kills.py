@@ -106,10 +106,10 @@ def until_it_beats(client: SyncPrefectClient, run: FlowRun, times: int = 1) -> N
 
 
 def wait_less_for_life(folder: Path) -> None:
-    """Let the server consider a run dead after 40 s, more than the 30 s between two heartbeats."""
+    """Let the server consider a run dead after 50 s: on a loaded machine a heartbeat, due every 30 s, is late."""
     shutil.copytree(AUTOMATIONS, folder)
     lifeless = folder / LIFELESS
-    lifeless.write_text(lifeless.read_text().replace("within: 90", "within: 40"))
+    lifeless.write_text(lifeless.read_text().replace("within: 90", "within: 50"))
 
     async def apply() -> None:
         async with get_client() as client:
