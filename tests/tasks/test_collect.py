@@ -108,7 +108,7 @@ async def test_the_clock_of_the_store_counts_as_those_of_upstreams(
         if request.path == "/grid":
             return web.json_response(upstream.ROWS, headers={"Date": "soon"})
         store_methods.append(request.method)
-        moment = format_datetime(datetime.now(UTC) - timedelta(hours=3), usegmt=True)
+        moment = format_datetime(datetime.now(UTC) - timedelta(hours=3, seconds=30), usegmt=True)
         return web.Response(text=EMPTY_BUCKET, content_type="application/xml", headers={"Date": moment})
 
     app = web.Application()
