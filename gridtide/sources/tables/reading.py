@@ -420,10 +420,11 @@ class _TableReader:
         if name is None or not self.entry.has_versions:
             return None
         if name in self.table.names:
-            numbers = read_numbers(self.table.read([name])[name], self.entry.numbers)
+            codes, texts = factorize(self.table.read([name])[name])
+            numbers = read_numbers(pa.array(texts, pa.string()), self.entry.numbers)
             if not numbers.unread.any():
                 ranks = np.where(np.isnan(numbers.values), NOT_PUBLISHED, np.round(numbers.values * 1e6))
-                return ranks.astype(np.int64)
+                return ranks.astype(np.int64)[codes]
         return self._read_moments("conflict", name)
 
     def _read_moments(self, key: str, name: str) -> np.ndarray:
