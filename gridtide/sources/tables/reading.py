@@ -424,7 +424,7 @@ class _TableReader:
             numbers = read_numbers(pa.array(texts, pa.string()), self.entry.numbers)
             if not numbers.unread.any():
                 ranks = np.where(np.isnan(numbers.values), NOT_PUBLISHED, np.round(numbers.values * 1e6))
-                return ranks.astype(np.int64)[codes]
+                return np.take(ranks.astype(np.int64), codes)
         return self._read_moments("conflict", name)
 
     def _read_moments(self, key: str, name: str) -> np.ndarray:

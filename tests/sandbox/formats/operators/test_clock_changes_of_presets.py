@@ -47,11 +47,14 @@ SNAPSHOTS = {
 }
 """Products without periods, which have no days."""
 
+ZIPS_OF_YEARS = {("spp", "load_history"), ("spp", "lmp_day_ahead_history")}
+"""Products of closed years, of which the sandbox has no zips."""
+
 PRODUCTS = [
     (name, product)
     for name, preset in list_presets().items()
     for product in preset.products
-    if (name, product) not in SNAPSHOTS
+    if (name, product) not in SNAPSHOTS and (name, product) not in ZIPS_OF_YEARS
 ]
 
 MARKETS: dict[str, Market] = {"lmp_day_ahead": "day_ahead", "lmp_real_time": "real_time"}
