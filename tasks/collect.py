@@ -42,6 +42,10 @@ def build_cache_key(entry: Entry, period: Period | None, lake: str) -> str:
 SLOTS = 32
 """Collections of one run that may run at a time."""
 
+PLACES = 2 * SLOTS
+"""Task runs of one run that may have begun before their first attempt is over. If all of many begin at once, no page is
+requested meanwhile, the UI shows all of them as running, and their objects cost the garbage collector time."""
+
 
 @dataclass(frozen=True)
 class CollectionRun:
@@ -58,6 +62,7 @@ class CollectionRun:
     refresh: bool = False
     resume: bool = False
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,11 @@ async def run_collection(run: CollectionRun, entry: Entry, period: Period | None
     A result that is younger than `entry.fresh` is reused, if its file is still in the lake.
     """
     work = CollectionAttempts(run, entry, period)
-    state = await _attempt(work, run.refresh)
+    await work.take_place()
+    try:
+        state = await _attempt(work, run.refresh)
+    finally:
+        work.leave_place()
     if state.name == "Cached" and not await work.is_stored(await state.aresult()):
         state = await _attempt(work, refresh=True)
     result = await state.aresult(raise_on_failure=False)
@@ -110,6 +119,7 @@ class CollectionAttempts:
         """`begun_attempts` is given if a caller counts and repeats the attempts itself; otherwise Prefect does."""
         self.run, self.entry, self.period = run, entry, period
         self.begun_attempts = begun_attempts
+        self.has_place = False
         self.begun: float | None = None
         self.not_before = 0.0
         self.open_periods = [period]
@@ -125,11 +135,28 @@ class CollectionAttempts:
         """The cache key of the result."""
         return build_cache_key(self.entry, self.period, self.run.lake.uri)
 
+    async def take_place(self) -> None:
+        """Waits until the task run may begin."""
+        await self.run.places.acquire()
+        self.has_place = True
+
+    def leave_place(self) -> None:
+        """Lets another task run begin, if this one has not done so yet: a retry that waits keeps no place."""
+        if self.has_place:
+            self.has_place = False
+            self.run.places.release()
+
     async def attempt(self) -> dict[str, Any]:
         """Collect the open periods, as soon as a slot is free and the wait that the upstream requested is over.
 
         Answered parts are stored. Raises the error of a hole that another attempt may close.
         """
+        try:
+            return await self._attempt_once()
+        finally:
+            self.leave_place()
+
+    async def _attempt_once(self) -> dict[str, Any]:
         if self.begun_attempts is not None:
             self.begun_attempts += 1
         await asyncio.sleep(self.not_before - time.monotonic())

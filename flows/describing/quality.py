@@ -9,8 +9,9 @@ files ─► hourly series ─┬─► each by itself: completeness, accuracy, 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
@@ -27,7 +28,7 @@ from gridtide.coverage.troubles import Trouble, describe_bad_series
 from gridtide.entries.entry import Entry
 from gridtide.errors import GridtideError, one_line
 from gridtide.lake import Lake
-from gridtide.quality.daily import DayVerdict, find_bad_series
+from gridtide.quality.daily import ClockHistory, DayVerdict, find_bad_series
 from gridtide.quality.relations.residual_table import write_residuals
 from gridtide.quality.relations.retained_verdicts import retain_shared
 from gridtide.quality.table import read_verdicts, write_verdicts
@@ -62,7 +63,7 @@ async def quality(
     loaded, entries = load_selected(config, select)
     opened_lake = await open_lake(lake or loaded.lake)
     stored = await read_verdicts(opened_lake)
-    parts, errors = await _judge_entries(opened_lake, entries, now, days)
+    parts, errors = await _judge_entries(opened_lake, entries, now, days, _list_clocks(stored.values()))
     judges_all = len(entries) == len(loaded.apis) and not errors
     shared = await judge_together(opened_lake, parts, loaded.checks, names_all=judges_all)
     for problem in shared.problems:
@@ -89,18 +90,27 @@ async def quality(
 
 
 async def _judge_entries(
-    lake: Lake, entries: Sequence[Entry], now: datetime, days: int
+    lake: Lake, entries: Sequence[Entry], now: datetime, days: int, clocks: ClockHistory
 ) -> tuple[list[EntryHours], dict[str, str]]:
     """The hours of each of `entries` with the verdicts on its series, and the errors of those that cannot be read."""
     progress = await Progress.begin("quality-progress", {entry.name: 1 for entry in entries})
     parts, errors = [], {}
     for entry in entries:
         try:
-            parts.append(await judge_entry(lake, entry, now, days))
+            parts.append(await judge_entry(lake, entry, now, days, clocks))
         except GridtideError as failure:
             errors[entry.name] = one_line(failure)
         await progress.advance(entry.name)
     return parts, errors
+
+
+def _list_clocks(verdicts: Iterable[DayVerdict]) -> ClockHistory:
+    """The offsets of the clocks in `verdicts`, which show what is usual of each solar series."""
+    clocks: dict[str, dict[date, float]] = defaultdict(dict)
+    for verdict in verdicts:
+        if verdict.check == "clock":
+            clocks[verdict.series][verdict.day] = verdict.value
+    return clocks
 
 
 def _assign_verdicts(parts: Sequence[EntryHours], shared: SharedVerdicts) -> dict[str, list[DayVerdict]]:

@@ -11,9 +11,10 @@ The rows of one call depend on its arguments only.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -81,9 +82,23 @@ class DailyLimits:
 DAILY_LIMITS = DailyLimits()
 
 
-def judge_days(hourly: HourlySeries, first_day: int, limits: DailyLimits = DAILY_LIMITS) -> list[DayVerdict]:
-    """Judges the days of `hourly` from the `first_day`-th on, sorted by series, day and check; the days before it only
-    show what is usual. The hours end with the last whole day that is due."""
+ClockHistory = Mapping[str, Mapping[date, float]]
+"""The offsets of the clock of each solar series, by its name and the first day of each window."""
+
+NO_CLOCKS: ClockHistory = MappingProxyType({})
+
+CLOCK_MEMORY = 366 * DAY
+"""How far back windows say what is usual of a clock: one that stays shifted for half of it becomes the usual one."""
+
+
+def judge_days(
+    hourly: HourlySeries,
+    first_day: int,
+    limits: DailyLimits = DAILY_LIMITS,
+    clocks: ClockHistory = MappingProxyType({}),
+) -> list[DayVerdict]:
+    """Judges the days of `hourly` from the `first_day`-th on, sorted by series, day and check; the days before it, and
+    `clocks` of earlier windows, only show what is usual. The hours end with the last whole day that is due."""
     screened = screen_afterwards(
         hourly.values,
         [
@@ -96,7 +111,7 @@ def judge_days(hourly: HourlySeries, first_day: int, limits: DailyLimits = DAILY
         verdicts += _judge_completeness(hourly, number, name, first_day, limits)
         verdicts += _judge_accuracy(hourly, screened, number, name, first_day, limits)
         verdicts += _judge_timeliness(hourly, number, name, limits)
-    verdicts += _judge_clocks(hourly, first_day)
+    verdicts += _judge_clocks(hourly, first_day, clocks)
     return sorted(verdicts, key=lambda verdict: verdict[:3])
 
 
@@ -155,7 +170,7 @@ def _judge_timeliness(hourly: HourlySeries, number: int, name: str, limits: Dail
     yield DayVerdict(name, _day_of(hourly, hours // 24 - 1), "timeliness", flag, behind, limits.behind)
 
 
-def _judge_clocks(hourly: HourlySeries, first_day: int) -> Iterator[DayVerdict]:
+def _judge_clocks(hourly: HourlySeries, first_day: int, clocks: ClockHistory) -> Iterator[DayVerdict]:
     places = [SeriesName.parse(name) for name in hourly.names]
     quantities = [find_quantity(place.source, place.variable) for place in places]
     solar = [number for number, quantity in enumerate(quantities) if quantity and quantity == ("generation", "solar")]
@@ -166,13 +181,22 @@ def _judge_clocks(hourly: HourlySeries, first_day: int) -> Iterator[DayVerdict]:
     conversions = [find_hourly_conversion(hourly.units[number], "MW") for number in solar]
     megawatts = np.array([conversion.factor if conversion else 1.0 for conversion in conversions])
     values = hourly.values[solar, skipped_days * 24 :] * megawatts[:, None]
-    check = check_clocks(values, hourly.start + skipped_days * DAY, longitudes)
+    start = hourly.start + skipped_days * DAY
+    check = check_clocks(
+        values, start, longitudes, earlier=[_recall_clock(hourly.names[row], start, clocks) for row in solar]
+    )
     for row, number in enumerate(solar):
         for window, start in enumerate(check.starts):
             offset = float(check.offsets[row, window])
             if not np.isnan(offset) and (start - hourly.start).days >= first_day:
                 flag = Flag.SUSPECT if check.shifted[row, window] else Flag.GOOD
                 yield DayVerdict(hourly.names[number], start.date(), "clock", flag, offset, MOST_SHIFTED)
+
+
+def _recall_clock(name: str, start: datetime, clocks: ClockHistory) -> list[float]:
+    """Returns the offsets of the windows of the series `name` in the year before `start`."""
+    first, end = (start - CLOCK_MEMORY).date(), start.date()
+    return [offset for day, offset in clocks.get(name, {}).items() if first <= day < end and offset == offset]
 
 
 SEVERITY = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.MISSING, Flag.SUSPECT, Flag.FAIL)

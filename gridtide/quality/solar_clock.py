@@ -11,8 +11,8 @@ afternoon. The centroid of these 24 values is the middle of the day by the serie
       offset −0.1                offset 0.0                 offset −1.0  ◄ shifted, a change point
 
 A window is shifted if its offset lies more than half an hour from the usual place of the series, the median of its
-windows, or more than half an hour before noon. Panels that face west move the centroid to the afternoon, nothing moves
-it far into the morning.
+windows and of earlier ones that are known, or more than half an hour before noon. Panels that face west move the
+centroid to the afternoon, nothing moves it far into the morning.
 """
 
 from __future__ import annotations
@@ -63,13 +63,16 @@ def check_clocks(
     window_days: int = WINDOW_DAYS,
     most_shifted: float = MOST_SHIFTED,
     smallest_peak: float = SMALLEST_PEAK,
+    earlier: Sequence[Sequence[float]] = (),
 ) -> ClockCheck:
     """Checks the clocks of the solar generation `values` (C, T), in MW by hours of UTC of which the first begins at
     `start`.
 
     `longitudes` (C,) are in degrees, positive in the east; NaN if a location's is not known, whose windows are then
     only compared with each other. The last window takes the days that are left. A window in which a series has values
-    on fewer days takes later ones until it has enough, or has no offset. Raises `ValueError` for less than ten days a
+    on fewer days takes later ones until it has enough, or has no offset. `earlier` (C, any) are offsets of windows
+    before `start`, which also say what is usual of a series whose longitude is known: without them, a clock that stays
+    shifted becomes the usual one. Raises `ValueError` for less than ten days a
     window.
     """
     if window_days < WINDOW_DAYS:
@@ -86,11 +89,22 @@ def check_clocks(
                 offsets[series, window] = measure_solar_offset(hours, start + begin * HOUR, longitude, smallest_peak)
         if np.isnan(longitude):
             offsets[series] = _center_offsets(offsets[series])
-    usual = np.array([np.median(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in offsets])
+    usual = np.array(
+        [
+            _find_usual(row, () if np.isnan(longitude) else before)
+            for row, longitude, before in zip(offsets, longitudes, earlier or [()] * len(offsets), strict=True)
+        ]
+    )
     before_noon = (offsets < -most_shifted) & ~np.isnan(np.asarray(longitudes, np.float64))[:, None]
     shifted = before_noon | (np.abs(offsets - usual[:, None]) > most_shifted)
     changes = tuple(tuple(find_changes(row, most_shifted)) for row in offsets)
     return ClockCheck(tuple(start + begin * HOUR for begin in begins), offsets, usual, shifted, changes)
+
+
+def _find_usual(offsets: Floats, earlier: Sequence[float]) -> float:
+    """Returns the median of `offsets` (K,) and of `earlier` ones, NaN if none of `offsets` is known."""
+    known_offsets = offsets[~np.isnan(offsets)]
+    return float(np.median([*known_offsets, *earlier])) if known_offsets.size else float("nan")
 
 
 def _find_end(values: Floats, day_count: int) -> int | None:

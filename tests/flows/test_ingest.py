@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.client.schemas.sorting import TaskRunSort
+from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 
 from flows.ingest import ingest
 from flows.run.report import RunError
@@ -22,6 +24,7 @@ from gridtide.lake import Lake
 from gridtide.training.realtime import gather_newest_hours
 from gridtide.training.serving.online import decode_context, identify_set
 from gridtide.training.stored.opening import open_stored_set
+from tasks.collect import PLACES, SLOTS
 from tests.support.lakes import ONLINE_SETTINGS, fill_newest
 from tests.support.processes.redis_servers import run_redis
 from tests.support.upstreams import upstream
@@ -86,8 +89,9 @@ async def test_a_refusal_is_not_retried(tmp_path: Path, status: int) -> None:
 
 @pytest.mark.slow
 async def test_a_retry_that_waits_holds_no_slot(tmp_path: Path) -> None:
-    """Failing entries that wait for their next attempt hold no slot, even if there are more of them than slots."""
-    names = [f"ill{n}" for n in range(40)]
+    """Failing entries that wait for their next attempt hold neither a slot nor a place, even if there are more of them
+    than places."""
+    names = [f"ill{n}" for n in range(PLACES + 8)]
     async with upstream.running(**{name: [503] for name in names}) as up:
         config = up.config(tmp_path, *map(up.api, names), up.api("well"))
         config["task_retries"] = {"count": 1, "delay": "PT3S"}
@@ -95,6 +99,42 @@ async def test_a_retry_that_waits_holds_no_slot(tmp_path: Path) -> None:
         await up.first["well"].wait()
         assert all(up.asked[name] < 2 for name in names)
         await run
+
+
+async def count_task_runs() -> int:
+    """How many task runs of the newest flow run the server has."""
+    async with get_client() as client:
+        (flow_run,) = await client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)
+        only_those = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.id]))
+        return len(await client.read_task_runs(flow_run_filter=only_those, limit=200))
+
+
+async def test_only_so_many_tasks_have_begun(tmp_path: Path) -> None:
+    """While no upstream answers, as many task runs have begun as there are places; all others begin as these end."""
+    requests, is_open = 0, asyncio.Event()
+
+    async def hold(request: web.Request) -> web.Response:
+        nonlocal requests
+        requests += 1
+        await is_open.wait()
+        return web.json_response(upstream.ROWS)
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", hold)
+    async with TestServer(app) as server:
+        base = upstream.ScriptedUpstream(url=str(server.make_url("/")))
+        config = base.config(tmp_path, *(base.api(f"e{number}") for number in range(PLACES + 16)))
+        run = asyncio.create_task(ingest(config=config))
+        try:
+            for _ in range(600):
+                if requests == SLOTS and await count_task_runs() >= PLACES:
+                    break
+                await asyncio.sleep(0.05)
+            assert (requests, await count_task_runs()) == (SLOTS, PLACES)
+        finally:
+            is_open.set()
+        report = await run
+    assert report["statistics"]["successful_collections"] == PLACES + 16
 
 
 async def test_a_fresh_result_is_not_asked_for_again(tmp_path: Path) -> None:

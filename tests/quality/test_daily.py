@@ -120,6 +120,21 @@ def test_verdicts_are_the_same_in_every_unit(unit: str, share: float) -> None:
         assert own[4:] == pytest.approx(other[4:], nan_ok=True)
 
 
+def test_a_clock_that_stays_shifted_does_not_become_the_usual_one() -> None:
+    """Forty days that are an hour late, all that a run reads, are flagged beside the windows of earlier runs, each of
+    them; without these, or with those of more than a year ago, nothing says that they are late."""
+    solar = np.roll(solar_generation(DAYS, -72.0), 1)
+    hourly = HourlySeries(
+        ("eia/ISNE/generation_solar",), ("MWh",), np.concatenate([np.zeros(5), solar])[None, :-5], START
+    )
+    usual = {START.date() - timedelta(days=10 * number): 0.0 for number in range(1, 9)}
+    longer_ago = {day - timedelta(days=400): offset for day, offset in usual.items()}
+    for history, flag in ((usual, Flag.SUSPECT), (longer_ago, Flag.GOOD), ({}, Flag.GOOD)):
+        verdicts = judge_days(hourly, 0, clocks={hourly.names[0]: history})
+        flags = [verdict.flag for verdict in verdicts if verdict.check == "clock"]
+        assert flags == [flag] * 3
+
+
 @pytest.mark.filterwarnings("error")
 def test_series_that_are_never_there_are_not_evaluated() -> None:
     """A series without a value has no usual completeness, and nothing is measured of it."""

@@ -15,7 +15,7 @@ from gridtide.errors import GridtideError, one_line
 from gridtide.lake import Lake
 from gridtide.observations.availability import find_due_end
 from gridtide.periods import DAY, Period, floor
-from gridtide.quality.daily import DayVerdict, HourlySeries, join_hours, judge_days
+from gridtide.quality.daily import NO_CLOCKS, ClockHistory, DayVerdict, HourlySeries, join_hours, judge_days
 from gridtide.quality.relations.equations import Relation, find_known_relations, find_ruled_relations
 from gridtide.quality.relations.pair_verdicts import judge_pairs
 from gridtide.quality.relations.pairs import SeriesPair, find_known_pairs, find_ruled_pairs
@@ -56,9 +56,11 @@ class SharedVerdicts:
     problems: Sequence[str] = field(default=())
 
 
-async def judge_entry(lake: Lake, entry: Entry, now: datetime, days: int) -> EntryHours:
+async def judge_entry(
+    lake: Lake, entry: Entry, now: datetime, days: int, clocks: ClockHistory = NO_CLOCKS
+) -> EntryHours:
     """Reads the hours of `entry` as they were reported, and judges each of its series on the last `days` whole days
-    that are due."""
+    that are due; `clocks` are those of earlier runs."""
     if not entry.tabular:
         return EntryHours(entry)
     end = min(floor(find_due_end(entry, now), DAY), floor(now, DAY))
@@ -68,7 +70,7 @@ async def judge_entry(lake: Lake, entry: Entry, now: datetime, days: int) -> Ent
     if series is None:
         return EntryHours(entry)
     first_day = BEFORE // DAY
-    verdicts = await run_computing(judge_days, series, first_day)
+    verdicts = await run_computing(judge_days, series, first_day, clocks=clocks)
     return EntryHours(entry, series, [*verdicts, *judge_presence(series, first_day), *revisions.judge()])
 
 
