@@ -23,6 +23,9 @@ PLAIN_KEY = r"[^.\[\]|{}()&@*`'\"<>=!?:]+"
 KEY_COLUMN = "key"
 """The column for the keys of an object that is keyed by time."""
 
+OBJECTS_JUDGED = 100
+"""How many elements of a list show whether lists are in them."""
+
 DIGITS_OF_TIMES = 6
 """The least number of digits of a key that is a time."""
 
@@ -251,10 +254,9 @@ def _list_beside(node: Any, read_lists: Collection[int], value: Any, path: str =
         objects = [element for element in node if isinstance(element, dict)]
         if id(node) not in read_lists and objects:
             yield path, objects
-        elif id(node) in read_lists:
+        elif any(any(_list_lists(element)) for element in objects[:OBJECTS_JUDGED]):
             for element in objects:
-                inner = [cells for _, cells in _list_lists(element)]
-                if any(id(cells) in read_lists for cells in inner):
+                if any(id(cells) in read_lists for _, cells in _list_lists(element)):
                     yield from _list_beside(element, read_lists, value, path)
     elif isinstance(node, dict):
         rows = _list_rows(node, value) if path else []

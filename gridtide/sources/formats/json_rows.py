@@ -123,8 +123,12 @@ def _refuse_doubled_names(entry: str, texts: Sequence[str], document: Any) -> No
         json.loads(text, object_pairs_hook=refuse)
 
 
+def _is_container(value: Any) -> bool:
+    return type(value) in (dict, list)
+
+
 def _count_names(document: Any) -> int:
-    """Returns the number of names in all objects of `document`."""
+    """Returns the number of names in all objects of `document`; of flat records without those in single deeper ones."""
     count, nodes = 0, [document]
     while nodes:
         node = nodes.pop()
@@ -133,7 +137,12 @@ def _count_names(document: Any) -> int:
             node = node.values()
         elif not isinstance(node, list):
             continue
-        nodes.extend(inner for inner in node if isinstance(inner, dict | list))
+        elif node and isinstance(node[0], dict) and not any(map(_is_container, node[0].values())):
+            count += sum(
+                len(record) for record in node if isinstance(record, dict)
+            )  # those in it are looked for if more
+            continue
+        nodes.extend(filter(_is_container, node))
     return count
 
 

@@ -89,6 +89,14 @@ def read_numbers(column: CellColumn, number_style: NumberStyle) -> ReadNumbers:
     return ReadNumbers(values, absent, unread, not (absent.any() or unread.any()), truths)
 
 
+def drop_mixed_truths(cells: ReadNumbers) -> ReadNumbers:
+    """Returns `cells` without true and false if they hold numbers too: only in a column of flags these are 1 and 0."""
+    if cells.truths is None or not (~(cells.unread | np.isnan(cells.values)) & ~cells.truths).any():
+        return cells
+    values = np.where(cells.truths, np.nan, cells.values)
+    return ReadNumbers(values, cells.absent, cells.unread | cells.truths, complete=False)
+
+
 def _take(column: pa.StringArray, rows: np.ndarray) -> pa.StringArray:
     return column.take(from_numpy(rows, pa.int64()))
 

@@ -281,7 +281,7 @@ def _refuse_error(entry: str, content: PageContent) -> None:
 
 def _is_error(name: str, value: Any, content: PageContent) -> bool:
     """Whether the field `name` with `value` says that the answer is an error."""
-    text = str(value).strip().lower()
+    text = "" if isinstance(value, list | dict) else str(value).strip().lower()
     if FAILURE_FIELDS.fullmatch(name):
         return text == "false"
     if isinstance(value, int | float) and content.records:

@@ -34,6 +34,9 @@ BREAKPOINTS = frozenset({"A04", "A05"})
 MOST_POSITIONS = 1_000_000
 """The most positions of a period that a variable-sized curve may fill."""
 
+OUTLINED_ELEMENTS = 5000
+"""Of how many elements of one name the outline holds their texts; of more it holds their number."""
+
 OUTLINE_DEPTH = 3
 """How many elements may be around one that describes the answer."""
 
@@ -65,7 +68,9 @@ def _describe_element(element: Element, depth: int = 0) -> dict[str, Any]:
     outline: dict[str, Any] = dict(element.attrib)
     for tag, repeated in children.items():
         is_text = not len(repeated[0]) and not repeated[0].attrib
-        if len(repeated) > 1:
+        if len(repeated) > OUTLINED_ELEMENTS:
+            outline[tag] = [{}] * len(repeated)
+        elif len(repeated) > 1:
             outline[tag] = [{leaf.tag: leaf.text for leaf in child} | child.attrib for child in repeated]
         elif is_text:
             outline[tag] = (repeated[0].text or "").strip()

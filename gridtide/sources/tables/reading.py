@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -33,7 +33,7 @@ from gridtide.sources.formats.cells import (
     split_alternatives,
 )
 from gridtide.sources.formats.json_paths import KEY_COLUMN
-from gridtide.sources.formats.numbers import ReadNumbers, read_numbers
+from gridtide.sources.formats.numbers import ReadNumbers, drop_mixed_truths, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
 from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, add_parts, balance_records
@@ -621,11 +621,7 @@ class _TableReader:
         if value.column in self.number_columns & self.flag_columns:
             happened = f"value: {value.column} holds true or false in some records, and numbers in others"
             raise FormatError(self.entry.name, happened, 'Leave it out of "value"')
-        if value.column in self.flag_columns or not truths.any():
-            return cells
-        return replace(
-            cells, values=np.where(truths, np.nan, cells.values), unread=cells.unread | truths, complete=False
-        )
+        return drop_mixed_truths(cells)
 
     def _count_cells(
         self, column: str, numbers_read: ReadNumbers, is_live: np.ndarray, cells: CellColumn, start: int

@@ -14,7 +14,7 @@ from gridtide.errors import FormatError
 from gridtide.sources.contract import Skipped
 from gridtide.sources.formats.cells import CellColumns, CellTable, factorize
 from gridtide.sources.formats.clocks import NUMBERED, TIME_OF_DAY
-from gridtide.sources.formats.numbers import NO_VALUE, read_numbers
+from gridtide.sources.formats.numbers import NO_VALUE, drop_mixed_truths, read_numbers
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables.series import RowLabels, list_columns
 from gridtide.sources.tables.timing import FLAG_WORDS, Timing, show_moment
@@ -207,9 +207,12 @@ def refuse_merged_series(
         if not _is_name(name) and any(text.lower() not in NO_VALUE for text in np.array(texts)[~is_label].tolist()):
             continue  # a column of numbers or times, with words among them
         rows = np.flatnonzero(live & is_label[codes])
-        labels = [texts[code] for code in dict.fromkeys(codes[rows].tolist())]
+        label_codes, places = np.unique(codes[rows], return_index=True)
+        labels = [texts[codes[rows[place]]] for place in np.sort(places)]
         series_codes, first = np.unique(series[rows], return_index=True)
-        pairs = np.unique(np.stack([series[rows], codes[rows]]), axis=1).shape[1]
+        pairs = len(series_codes)
+        if len(label_codes) > 1:
+            pairs = len(np.unique(series[rows].astype(np.int64) * len(texts) + codes[rows]))
         is_numbering = ID_COLUMNS.match(name) is not None and name not in table.inherited_columns
         if pairs > len(series_codes) and _tell_apart(name, labels, len(rows), is_numbering):
             raise _build_merged_error(entry, table, name, labels)
@@ -362,7 +365,7 @@ def _read_values(
         length = len(next(iter(piece.values())))
         rows_in_piece = rows[(rows >= offset) & (rows < offset + length)] - offset
         for column, cells in piece.items():
-            read = read_numbers(cells, entry.numbers)
+            read = drop_mixed_truths(read_numbers(cells, entry.numbers))
             is_absent = read.absent | read.unread | (np.isnan(read.values) if entry.past else False)
             parts[column].append((read.values[rows_in_piece], ~is_absent[rows_in_piece]))
         offset += length

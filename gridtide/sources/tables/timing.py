@@ -617,10 +617,13 @@ def count_long_intervals(timing: Timing, series: np.ndarray, live: np.ndarray) -
     length, as where hours become quarter-hours: at one end of a series at least two in a row, which are of one length
     and begin at its multiples. None if there are none."""
     rows = np.flatnonzero(live)
-    rows = rows[np.lexsort((timing.starts[rows], series[rows]))]
-    starts, lengths = timing.starts[rows], (timing.ends - timing.starts)[rows]
+    steps, lengths = np.diff(timing.starts[rows]), (timing.ends - timing.starts)[rows]
     if len(rows) < 4 or lengths[0] <= 0 or (lengths != lengths[0]).any():
         return None
+    if (steps >= 0).all() and (steps <= lengths[0]).all():  # in the order of time, without any gap
+        return None
+    rows = rows[np.lexsort((timing.starts[rows], series[rows]))]
+    starts = timing.starts[rows]
     bounds = [0, *(np.flatnonzero(np.diff(series[rows])) + 1).tolist(), len(rows)]
     count, example = 0, ""
     for begin, end in pairwise(bounds):

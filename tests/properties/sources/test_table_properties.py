@@ -22,7 +22,7 @@ from gridtide.sources.contract import Request, Response
 START = datetime(2026, 1, 10, tzinfo=UTC)
 STYLES: list[dict[str, str]] = [{}, {"decimal": ",", "thousands": "."}, {"thousands": ","}]
 NULLS = ["", "-", "--", "n/a", "NaN", "*"]
-WORDS = ["closed", "see note", "12 MW"]
+WORDS = ["closed", "see note", "12 MW", "true"]
 VALUES = ("load", "price")
 
 Cell = float | str | None
@@ -133,23 +133,32 @@ def outcome(
     style=st.sampled_from(STYLES),
     conflict=st.sampled_from([None, "first", "last"]),
     ignored=st.lists(st.sampled_from(UNNAMED), unique=True),
+    others=st.integers(0, 3),
 )
 def test_what_is_not_stored_is_counted(
-    records: list[Record], kind: str, style: dict[str, str], conflict: str | None, ignored: list[str]
+    records: list[Record], kind: str, style: dict[str, str], conflict: str | None, ignored: list[str], others: int
 ) -> None:
-    """Stored and counted cells together are the existing cells; a table of unnamed series is refused."""
+    """Stored and counted cells together are the existing cells, with what is no record: comments, repeated headers and
+    last lines of a CSV, and nulls among the records of JSON, are counted too. A table of unnamed series is refused."""
     if kind == "csv":
         records = [
             record._replace(**{name: "" for name in (*VALUES, *UNNAMED) if getattr(record, name) is None})
             for record in records
         ]
-    keys = {"time": "at", "value": list(VALUES), "interval": "PT1H", "conflict": conflict, "ignore": ignored, **style}
-    keys |= {"records": "row"} if kind == "xml" else {}
+    keys: dict[str, Any] = {"time": "at", "value": list(VALUES), "interval": "PT1H", "ignore": ignored, **style}
+    keys["conflict"] = conflict
+    keys |= {"records": "row"} if kind == "xml" else {"comment": "#", "footer": others or None} if kind == "csv" else {}
     base = {"name": "table", "url": "https://grid.example/table", "output_folder": "table"}
     entry = parse({"apis": [base | {key: value for key, value in keys.items() if value is not None}]}).apis[0]
-    body = WRITERS[kind](records, style).encode()
+    body, added = WRITERS[kind](records, style), 0
+    if kind == "csv":
+        head, first, *lines = body.splitlines()
+        body = "\n".join([head, first, *["# note", head] * others, *lines, *["Total;1;2;x;3;"] * others, ""])
+        added = 3 * others
+    elif kind == "json":
+        body, added = f"{body[:-1]}{', null' * others}]", others
     try:
-        page = generic.parse_response(entry, Request(entry.url), Response(body, START))
+        page = generic.parse_response(entry, Request(entry.url), Response(body.encode(), START))
     except FormatError as error:
         if not re.search(r"differ in (note|total|remark)|has decimals", str(error)):
             raise
@@ -165,7 +174,8 @@ def test_what_is_not_stored_is_counted(
         for row in rows
     )
     counted = settled.repeat_count + sum(skipped.count for skipped in (*page.skipped, *settled.skipped))
-    assert (stored, counted) == outcome(records, conflict, ignored)
+    expected, cells = outcome(records, conflict, ignored)
+    assert (stored, counted) == (expected, cells + added)
 
 
 HOURS = [f"HE{hour:02}" for hour in range(1, 25)]
