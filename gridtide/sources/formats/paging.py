@@ -120,7 +120,7 @@ def request_next_page(
     Raises `IncompleteError` if there are more pages and `pages` does not describe them, `UpstreamError` if the page is
     an error.
     """
-    _refuse_error(entry, content)
+    refuse_error(entry, content)
     if pages is None:
         _refuse_more(entry, request, content)
         return [], None
@@ -256,7 +256,7 @@ def _list_objects(document: Any, path: str = "", depth: int = 0) -> Iterator[tup
             yield from _list_objects(value, f"{path}{_quote_name(name)}.", depth + 1)
 
 
-def _refuse_error(entry: str, content: PageContent) -> None:
+def refuse_error(entry: str, content: PageContent) -> None:
     """Raises if the fields around the records say that the answer is an error, or a part of one.
 
     A number may be that only in an answer without records; a record that is the whole answer says nothing of it.
@@ -265,13 +265,14 @@ def _refuse_error(entry: str, content: PageContent) -> None:
         return
     for path, fields in _list_objects(content.document):
         name = path.rstrip(".").rpartition(".")[2].strip('"')
-        if path and not (
-            DESCRIBING_OBJECTS.fullmatch(name) or ERROR_FIELDS.fullmatch(name) or name.lower() == "status"
-        ):
-            continue
-        signs = [f'"{key}": {_shorten(value)}' for key, value in fields.items() if _is_error(key, value, content)]
+        is_describing = not path or DESCRIBING_OBJECTS.fullmatch(name) or ERROR_FIELDS.fullmatch(name)
+        checked = fields  # elsewhere only an error with a text says that
+        if not is_describing and name.lower() != "status":
+            checked = {key: value for key, value in fields.items() if isinstance(value, str | dict | list)}
+            checked = {key: value for key, value in checked.items() if ERROR_FIELDS.fullmatch(key)}
+        signs = [f'"{key}": {_shorten(value)}' for key, value in checked.items() if _is_error(key, value, content)]
         reasons = [_shorten(value) for key, value in fields.items() if MESSAGE_FIELDS.fullmatch(key) and value]
-        if not signs or (not content.records and NO_DATA_MESSAGES.search(" ".join([*signs, *reasons]))):
+        if not signs or NO_DATA_MESSAGES.search(" ".join([*signs, *reasons])):
             continue
         happened = f"the answer says that it is an error: {', '.join(dict.fromkeys([*signs, *reasons]))}"
         if any(isinstance(value, str) and PARTIAL_STATUSES.fullmatch(value) for value in fields.values()):

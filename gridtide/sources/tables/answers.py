@@ -20,7 +20,7 @@ from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_altern
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
 from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
-from gridtide.sources.formats.paging import PageContent, request_next_page
+from gridtide.sources.formats.paging import PageContent, refuse_error, request_next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
 from gridtide.sources.tables.selection import is_ignored
@@ -56,6 +56,8 @@ def read_answer(
                 raise
             fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
             raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
+        is_record = entry.records is None and entry.layout == "records" and table.rows == 1
+        refuse_error(entry.name, PageContent(document, table.rows, response.headers, is_record))
         if member.name:
             table = replace(table, place=_place_in_member(member.name, table.place))
         headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}

@@ -179,6 +179,18 @@ def test_a_range_of_records_in_the_header_is_one_page(unit: str, is_page: bool) 
         generic.parse_response(entry, Request(entry.url), response)
 
 
+def test_an_error_deep_in_a_document_is_one() -> None:
+    """Whatever stands beside it; without data there is nothing to be retried."""
+    body = (
+        b"<Report><Header><Source>X</Source></Header><Payload><RTO><name>X</name><ERROR><ERR_CODE>1004</ERR_CODE>"
+        b"<ERR_DESC>%s</ERR_DESC></ERROR></RTO></Payload></Report>"
+    )
+    with pytest.raises(UpstreamError, match=r"says that it is an error: .*No such report"):
+        read_body(body % b"No such report", records=None, value=None)
+    with pytest.raises(FormatError, match="no record has a column time"):
+        read_body(body % b"No data returned", records=None, value=None)
+
+
 @pytest.mark.parametrize("records", ["", "<row/>"])
 def test_xml_that_says_that_it_is_an_error_is_one(records: str) -> None:
     """An element with an error beside an empty list is no answer that there is nothing."""
