@@ -94,13 +94,19 @@ async def refuse_another_spec(spec: TrainingSpec, lake: Lake) -> None:
 
 
 def list_changed_keys(manifest: Mapping[str, Any], spec: TrainingSpec) -> list[str]:
-    """Returns the keys in which `spec` differs from the spec that was given for the set of `manifest`."""
-    given_spec = manifest.get("extends", {}).get("spec") or manifest["spec"]
-    given_spec.get("cleaning", {}).setdefault("screening", spec.cleaning.screening)  # sets made before there was any
+    """Returns the keys in which `spec` differs from the spec of the set of `manifest`, and, if it extends another one,
+    from the spec that was given for it, whose splits are not fixed."""
+    specs = [manifest["spec"], *([manifest["extends"]["spec"]] if "extends" in manifest else [])]
+    return min((_list_different_keys(stored, spec) for stored in reversed(specs)), key=len)
+
+
+def _list_different_keys(stored: dict[str, Any], spec: TrainingSpec) -> list[str]:
+    """Returns the keys in which `spec` differs from the spec `stored`."""
+    stored.get("cleaning", {}).setdefault("screening", spec.cleaning.screening)  # sets made before there was any
     with suppress(TrainingError):
-        given_spec = load_spec(given_spec).model_dump(mode="json")  # with the defaults of keys that came since
+        stored = load_spec(stored).model_dump(mode="json")  # with the defaults of keys that came since
     document = spec.model_dump(mode="json")
-    return sorted(key for key in {*given_spec, *document} if given_spec.get(key) != document.get(key))
+    return sorted(key for key in {*stored, *document} if stored.get(key) != document.get(key))
 
 
 async def finish_interrupted(lake: Lake, folder: str, fingerprint: str) -> None:

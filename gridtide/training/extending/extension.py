@@ -22,7 +22,13 @@ from gridtide.lake.names import parse_name
 from gridtide.periods import HOUR, Period
 from gridtide.quality.screening import CAUSAL_LIMITS
 from gridtide.training.extending.joining import derive_steps, find_different, join_set
-from gridtide.training.extending.parent import Parent, fix_later_splits, list_added_files, read_parent
+from gridtide.training.extending.parent import (
+    Parent,
+    fix_later_splits,
+    list_added_files,
+    list_removed_files,
+    read_parent,
+)
 from gridtide.training.manifest import check_writable, write_set
 from gridtide.training.reading import (
     ReadingPlan,
@@ -98,7 +104,9 @@ async def _plan_extension(
     async def list_files(period: Period) -> list[Input]:
         return await curated.list_inputs(lake, entries.values(), period, spec.as_of) if inputs is None else list(inputs)
 
-    changed_from = _find_changed_from(list_added_files(parent, await list_files(Period(before, end))), entries, parent)
+    present = await list_files(Period(before, end))
+    changed_files = [*list_added_files(parent, present), *list_removed_files(parent, present)]
+    changed_from = _find_changed_from(changed_files, entries, parent)
     reach = max(*spec.leads, 0) * spec.resolution
     compared = Period(_find_compared(spec, parent, changed_from - reach), rows.start)
     first = (
@@ -133,14 +141,18 @@ async def _find_new_steps(
     return Period(begin, end)
 
 
-def _find_changed_from(added: Iterable[Input], entries: Mapping[str, Entry], parent: Parent) -> datetime:
-    """Returns the first hour that the files `added` may change, at the latest the end of `parent`."""
+def _find_changed_from(changed: Iterable[Input], entries: Mapping[str, Entry], parent: Parent) -> datetime:
+    """Returns the first hour that the files `changed`, added or removed, may change, at the latest the end of
+    `parent`."""
     earliest = parent.period.end
-    for file in added:
+    for file in changed:
         name = parse_name(file.path.rpartition("/")[2])
         if name is None or name.period is None:
             return parent.period.start
-        earliest = min(earliest, name.period.start - (FURTHEST_MOVE if entries[file.entry].shifts else 0 * HOUR))
+        earliest = min(
+            earliest,
+            name.period.start - (FURTHEST_MOVE if any(entry.shifts for entry in entries.values()) else 0 * HOUR),
+        )
     return earliest
 
 

@@ -127,6 +127,13 @@ def fix_later_splits(spec: TrainingSpec, parent: Parent) -> TrainingSpec:
     return spec.model_copy(update={"splits": rules.model_copy(update={"test": test})})
 
 
+def list_removed_files(parent: Parent, files: Iterable[Input]) -> list[Input]:
+    """Returns the files that `parent` was made from and that are not among `files`, as superseded ones."""
+    present = {(file.path, file.content_hash) for file in files}
+    earlier = (Input(**file) for file in parent.manifest["inputs"])
+    return [file for file in earlier if (file.path, file.content_hash) not in present]
+
+
 def list_added_files(parent: Parent, files: Iterable[Input]) -> list[Input]:
     """Returns those of `files` that `parent` was not made from."""
     earlier = {(file["path"], file["content_hash"]) for file in parent.manifest["inputs"]}

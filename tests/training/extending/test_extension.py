@@ -149,6 +149,21 @@ def test_revised_hours_stay_and_are_counted(folder: Path, tmp_path: Path) -> Non
     assert any("extends an earlier set" in reason for reason in comparison["reasons"])
 
 
+def test_hours_of_a_file_that_is_gone_are_counted(folder: Path, tmp_path: Path) -> None:
+    """If a file that the set was made from is gone, the hours that it had changed are counted, and stay."""
+    lake = Lake.open(str(tmp_path / "lake"))
+    asyncio.run(fill(lake, KINDS))
+    asyncio.run(fill(lake, revise(KINDS, DAYS * 24 - 100, 117.0), files=1, day=401))
+    path = prepare(tmp_path / "lake", SMALL)
+    (revision,) = {file["path"] for file in read_set(path).manifest["inputs"] if "_20250308_" in file["path"]}
+    (tmp_path / "lake" / revision).unlink()
+    before = tensors.open_mapped(path)[0]["targets"].copy()
+    grown = prepare(tmp_path / "lake", SMALL, days=LATER, extend=True)
+    different = read_set(grown).manifest["extends"]["different"]
+    assert different["few"]["steps"] == 2  # the target, and its input 5 hours later
+    np.testing.assert_array_equal(tensors.open_mapped(grown)[0]["targets"][:, : DAYS * 24], before)
+
+
 def test_without_an_end_the_shares_stay_where_they_were(tmp_path: Path) -> None:
     """A set with shares for splits and without an end keeps the moments of its splits, and grows up to the end of its
     targets; preparing its spec again is not refused, and moves them."""
@@ -165,6 +180,9 @@ def test_without_an_end_the_shares_stay_where_they_were(tmp_path: Path) -> None:
     assert later["period"] == [earlier["period"][0], (START + timedelta(days=LATER)).isoformat()]
     assert later["extends"]["fingerprint"] == earlier["fingerprint"] != later["fingerprint"]
     assert later["extends"]["inputs"] == earlier["inputs"]
+    again = {**later["spec"], "name": "growing"}
+    assert read_set(prepare(tmp_path, again)).manifest["bounds"] == later["bounds"]  # the spec of its manifest
+    prepare(tmp_path, keys, replace=True)
     anew = read_set(prepare(tmp_path, keys)).manifest
     assert anew["bounds"]["train_end"] > earlier["bounds"]["train_end"]
     assert "extends" not in anew
