@@ -254,7 +254,8 @@ class _TableReader:
         columns = [value.column for value in self.values]
         ignored = [name for name in self.table.names if is_ignored(self.entry, name)]
         dropped: dict[str, np.ndarray] = {}
-        versions = series if ranks is None else _combine_codes([series, ranks])
+        is_single = ranks is None or not len(ranks) or bool((ranks == ranks[0]).all())
+        versions = series if ranks is None or is_single else _combine_codes([series, ranks])
         if not repeats.has_regular_keys(versions, timing, is_live):
             dropped = self._settle_repeats(versions, timing, is_live, columns)
         used = [*self._naming, *columns, *ignored]
