@@ -15,8 +15,8 @@ the day before, when the operators' own forecasts are available; from demand alo
 The truth is the reported demand of the hours that the publishers' screening calls okay; forecasters see demand as the
 screening of training sets leaves it, by what was known at the time.
 
-`load`: New England's days of 2019 at their begin, from demand alone, learned anew each month, with the load of `isone`
-as its history since 2003.
+`load`: New England's days of 2019 at their begin, from demand alone, learned once and anew each month, with the load of
+`isone` as its history since 2003.
 
 `context`: the same days by the attention of `long_context.py`, which sees the last week or the last year.
 
@@ -243,9 +243,9 @@ def compare_eia(lake: Lake, config: Config, truths: Mapping[str, Truth], results
 
 
 def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None, results: ResultsFolder) -> None:
-    """Print the errors of 2019 in New England from demand alone, learned anew each month."""
+    """Print the errors of 2019 in New England from demand alone, learned once and learned anew each month."""
     models = ("day", "week", "ridge", "kernel")
-    errors = {}
+    once, monthly = {}, {}
     since = {"2015": "2015-07-02T05:00Z"}
     if history:
         store_history(history, lake, config)
@@ -253,8 +253,10 @@ def compare_load(lake: Lake, config: Config, truth: Truth, history: Path | None,
     for year, start in since.items():
         folder = prepare(build_eia_spec("ISNE", at_noon=False) | {"start": start}, config, lake)
         judged = open_judged(folder, truth, [FORECASTS])
-        errors[f"ISNE since {year}"] = results.score(f"ISNE_{year}_monthly", judged, models, "rolling", 12)
-    print_table("At midnight, from demand alone, learned each month, MAPE of 2019 in %", models, errors)
+        once[f"ISNE since {year}"] = results.score(f"ISNE_{year}_once", judged, (*models, "ensemble"))
+        monthly[f"ISNE since {year}"] = results.score(f"ISNE_{year}_monthly", judged, models, "rolling", 12)
+    print_table("At midnight, from demand alone, MAPE of 2019 in %", (*models, "ensemble"), once)
+    print_table("At midnight, from demand alone, learned each month, MAPE of 2019 in %", models, monthly)
 
 
 def compare_contexts(lake: Lake, config: Config, truth: Truth, results: ResultsFolder) -> None:
