@@ -117,9 +117,9 @@ def _describe_extension(report: Mapping[str, Any]) -> list[str]:
     for location, counts in extends["different"].items():
         first, last = (counts[key][:16] for key in ("from", "to"))
         sentences.append(
-            f"{counts['steps']} earlier {report['unit']} of {location}, from {first} to {last}, are other ones in the "
-            "lake now, because values came later or were revised; they stay as they were. A set that is prepared anew "
-            "takes them, and gridtide compare shows the cells"
+            f"{counts['steps']} of the earlier {report['unit']} of {location}, from {first} to {last}, have other "
+            "values in the lake now, because values came later or were revised; the set keeps its own. A set that is "
+            "prepared anew takes them, and gridtide compare shows the cells"
         )
     return sentences
 
