@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
@@ -68,10 +68,13 @@ async def quality(
     shared = await judge_together(opened_lake, parts, loaded.checks, names_all=judges_all)
     for problem in shared.problems:
         get_run_logger().warning("Some checks of quality were not made: %s", problem)
-    judged = _assign_verdicts(parts, shared)
+    owners = find_owners(parts)
+    rows = _list_verdicts(parts, shared, owners)
     if not judges_all:
-        judged = {name: retain_shared(verdicts, stored) for name, verdicts in judged.items()}
-    rows = [row for verdicts in judged.values() for row in verdicts]
+        rows = retain_shared(rows, stored)
+    judged: dict[str, list[DayVerdict]] = {part.entry.name: [] for part in parts}
+    for row in rows:
+        judged[owners[row.series]].append(row)
     changed = await write_verdicts(opened_lake, rows, stored, now, judges_all=judges_all)
     if shared.residuals and shared.start:
         await write_residuals(opened_lake, shared.residuals, shared.start, replaces_all=judges_all)
@@ -113,15 +116,10 @@ def _list_clocks(verdicts: Iterable[DayVerdict]) -> ClockHistory:
     return clocks
 
 
-def _assign_verdicts(parts: Sequence[EntryHours], shared: SharedVerdicts) -> dict[str, list[DayVerdict]]:
-    """The verdicts by entry; those on a series belong to the first entry that has it."""
-    owners = find_owners(parts)
-    judged: dict[str, list[DayVerdict]] = {part.entry.name: [] for part in parts}
-    for part in parts:
-        judged[part.entry.name] += [row for row in part.verdicts if owners.get(row.series) == part.entry.name]
-    for verdict in shared.verdicts:
-        judged[owners[verdict.series]].append(verdict)
-    return judged
+def _list_verdicts(parts: Sequence[EntryHours], shared: SharedVerdicts, owners: Mapping[str, str]) -> list[DayVerdict]:
+    """The verdicts on every series: those of the entry that owns it, and those that it shares with others."""
+    own = [row for part in parts for row in part.verdicts if owners.get(row.series) == part.entry.name]
+    return [*own, *shared.verdicts]
 
 
 def _describe_trouble(name: str, verdicts: Sequence[DayVerdict]) -> Trouble | None:
