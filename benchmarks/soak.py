@@ -3,9 +3,9 @@
 `python -m benchmarks.soak [--minutes 120]` starts a machine of its own (`gridtide up`) in a temporary folder. Four
 entries are collected every two minutes, as hourly ones are every hour, from an upstream that fails, publishes late and
 revises; the first run of the monitor collects the 30 days before. Meanwhile the worker and the server are killed, the
-machine is stopped and started, and the disk of the lake is full (on Linux, as root). At the end every value that was due must be in the lake once, as the
-upstream last published it. The figures are written to `benchmarks/soak.json`; the exit code is 1 if rows are lost,
-doubled or wrong.
+machine is stopped and started, and the disk of the lake is full (on Linux, as root). At the end every value that was
+due must be in the lake once, as the upstream last published it. The figures are written to `benchmarks/soak.json`; the
+exit code is 1 if rows are lost, doubled or wrong.
 """
 
 from __future__ import annotations

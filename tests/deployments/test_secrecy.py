@@ -38,7 +38,8 @@ class Echo(BaseHTTPRequestHandler):
         ways = (str, repr, html.escape, quote_plus, lambda text: quote(text, safe=""))
         said = [way(KEY if self.path.endswith("key") else PASSWORD) for way in ways]
         refused = self.path.startswith("/bad") or (self.path == "/new/key" and asked["X-Api-Key"] != NEW)
-        self.answer(400 if refused else 200, {"error": f"refused: {asked} {said}", "rows": ROWS})
+        remark = {"error" if refused else "request": f"refused: {asked} {said}"}
+        self.answer(400 if refused else 200, {**remark, "rows": ROWS})
 
     def do_POST(self) -> None:
         """Fail."""

@@ -30,8 +30,10 @@ async def echo(request: web.Request) -> web.Response:
     if request.path == "/login":
         return web.json_response({"access_token": ACCESS, "expires_in": 3600})
     said = {key: request.headers.get(key, "") for key in ("X-Api-Key", "X-Other-Key", "Authorization")}
-    body = {"rows": ROWS, "asked": said, "url": str(request.url), "error": f"refused: {said} at {request.url}"}
-    response = web.json_response(body, status=400 if request.path.startswith("/bad") else 200)
+    is_bad = request.path.startswith("/bad")
+    body = {"rows": ROWS, "asked": said, "url": str(request.url)}
+    body |= {"error" if is_bad else "request": f"refused: {said} at {request.url}"}
+    response = web.json_response(body, status=400 if is_bad else 200)
     response.set_cookie("session", COOKIE)
     return response
 

@@ -270,8 +270,10 @@ def refuse_error(entry: str, content: PageContent) -> None:
         if not is_describing and name.lower() != "status":
             checked = {key: value for key, value in fields.items() if isinstance(value, str | dict | list)}
             checked = {key: value for key, value in checked.items() if ERROR_FIELDS.fullmatch(key)}
-        signs = [f'"{key}": {_shorten(value)}' for key, value in checked.items() if _is_error(key, value, content)]
-        reasons = [_shorten(value) for key, value in fields.items() if MESSAGE_FIELDS.fullmatch(key) and value]
+        errors = [key for key, value in checked.items() if _is_error(key, value, content)]
+        signs = [f'"{key}": {_shorten(fields[key])}' for key in errors]
+        messages = [key for key, value in fields.items() if MESSAGE_FIELDS.fullmatch(key) and value]
+        reasons = [_shorten(fields[key]) for key in messages if key not in errors]
         if not signs or NO_DATA_MESSAGES.search(" ".join([*signs, *reasons])):
             continue
         happened = f"the answer says that it is an error: {', '.join(dict.fromkeys([*signs, *reasons]))}"

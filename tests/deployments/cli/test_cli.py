@@ -464,9 +464,10 @@ class TestRuns:
         totals |= {"summary": {"rows": 5, "seconds": 1.0}}
         with out.capture() as captured:
             show_report(LAYOUT, {**totals, "results": [report]})
-        [line] = [line for line in captured.get().splitlines() if "load" in line]
+        [line, last_line] = [line for line in captured.get().splitlines() if "load" in line]
         assert line.split()[:3] == ["load", "open", "1"]
         assert "note 0; note 1; note 2; and 2 more" in line
+        assert last_line.endswith("5 rows in 1.0 s; still missing is data of load")
 
     def test_backfill_fetches_what_is_missing_once(self, tmp_path: Path, upstream: str) -> None:
         """A dry run collects nothing, the first run everything, and the second nothing."""
