@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,9 +145,7 @@ class _PathTracer(TreeInterpreter):
         if not isinstance(base, list):
             return None
         self.lists.add(id(base))
-        reached = [self.visit(node["children"][1], element) for element in base]
-        self.ended += reached.count(None)
-        return [element for element in reached if element is not None]
+        return self._follow_each(node, base)
 
     def visit_filter_projection(self, node: Any, value: Any) -> Any:
         """Follows the rest of the path from the elements that a filter selects, and counts the others."""
@@ -157,9 +155,7 @@ class _PathTracer(TreeInterpreter):
         self.lists.add(id(base))
         selected = [element for element in base if _is_fulfilled(self.visit(node["children"][2], element))]
         self.unselected += len(base) - len(selected)
-        reached = [self.visit(node["children"][1], element) for element in selected]
-        self.ended += reached.count(None)
-        return [element for element in reached if element is not None]
+        return self._follow_each(node, selected)
 
     def visit_flatten(self, node: Any, value: Any) -> Any:
         """Joins the lists in a list."""
@@ -182,7 +178,11 @@ class _PathTracer(TreeInterpreter):
         base = self.visit(node["children"][0], value)
         if not isinstance(base, dict):
             return None
-        reached = [self.visit(node["children"][1], element) for element in base.values()]
+        return self._follow_each(node, base.values())
+
+    def _follow_each(self, node: Any, elements: Iterable[Any]) -> list[Any]:
+        """Follows the rest of the path from each of `elements`, and counts those in which it ends."""
+        reached = [self.visit(node["children"][1], element) for element in elements]
         self.ended += reached.count(None)
         return [element for element in reached if element is not None]
 
