@@ -595,6 +595,8 @@ def catalog_command(
     ] = True,
 ) -> None:
     """List every series of the lake: unit, period, coverage, freshness, vintages, licence; and write catalog/."""
+    from msgspec.structs import replace
+
     from deployments.cli.catalog import list_licences, list_problems, tabulate_series
     from deployments.machine.prefect_api import connect_for_blocks, read_schedules
     from gridtide.catalog.page.page_data import LakePicture
@@ -602,8 +604,6 @@ def catalog_command(
     from tasks.lake import open_lake
 
     settings = _load(config)
-    from msgspec.structs import replace
-
     chosen = replace(settings, apis=tuple(settings.select(select or ())))
     address = lake or settings.lake
 

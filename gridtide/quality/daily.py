@@ -95,7 +95,7 @@ def judge_days(
     hourly: HourlySeries,
     first_day: int,
     limits: DailyLimits = DAILY_LIMITS,
-    clocks: ClockHistory = MappingProxyType({}),
+    clocks: ClockHistory = NO_CLOCKS,
 ) -> list[DayVerdict]:
     """Judges the days of `hourly` from the `first_day`-th on, sorted by series, day and check; the days before it, and
     `clocks` of earlier windows, only show what is usual. The hours end with the last whole day that is due."""
