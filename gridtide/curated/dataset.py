@@ -19,10 +19,12 @@ from gridtide.curated.months import (
     CompactedFile,
     CompactionRecord,
     Month,
+    find_month_period,
     is_month,
     name_dataset_folder,
     name_month_path,
 )
+from gridtide.curated.vintages import concat_stored, may_join
 from gridtide.entries.entry import TABULAR, Entry
 from gridtide.errors import DamagedError, StorageError, list_first
 from gridtide.lake import EXTENSIONS, File, Lake, Metadata
@@ -102,6 +104,17 @@ class Dataset:
     def lacks_any(self, paths: Iterable[str]) -> bool:
         """Whether any of the files at `paths` was removed after it was compacted."""
         return any((file := self.files.get(path)) is None or file.removed for path in paths)
+
+    async def may_join_late(self, month: str, description: Month, late_rows: Sequence[pa.Table]) -> bool:
+        """Whether `late_rows` (`STORED`) may be read beside `month`, as `description` describes it, although some were
+        retrieved before rows of it: files that it was compacted from are gone, and no vintage changes."""
+        late_parts = [
+            rows.filter(pa.array(read_times(rows, "retrieved_at") <= description.newest)) for rows in late_rows
+        ]
+        if not late_parts or not self.lacks_any(description.inputs):
+            return False
+        whole_month = await self.read_month(month, find_month_period(month))
+        return whole_month is not None and await run_computing(may_join, whole_month.table, concat_stored(late_parts))
 
     @cached_property
     def superseded(self) -> dict[str, datetime]:

@@ -38,7 +38,6 @@ from gridtide.curated.vintages import (
     arrange_rows,
     as_stored,
     concat_stored,
-    may_join,
     select_latest,
     select_stored_by,
     select_vintages,
@@ -297,7 +296,7 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
             and description.inputs.items() <= stored_month.inputs.items()
             and (
                 stored_month.newest < earliest[month]
-                or await _may_join_late(plan, month, description, late_rows[month])
+                or await dataset.may_join_late(month, description, late_rows[month])
             )
         ):
             yield (
@@ -308,15 +307,6 @@ async def _read_pieces(plan: _ReadPlan) -> AsyncIterator[pa.Table]:
             continue
         async for _, table in plan.read_rows(filter(plan.is_near, description.inputs)):
             yield split_months(table).get(month, STORED.empty_table())
-
-
-async def _may_join_late(plan: _ReadPlan, month: str, description: Month, late_rows: Sequence[pa.Table]) -> bool:
-    """Whether `late_rows` (`STORED`), some retrieved before rows of `month`, may be read beside it, because files that
-    it was compacted from, by its `description`, are gone."""
-    if not late_rows or not plan.dataset.lacks_any(description.inputs):
-        return False
-    whole_month = await plan.dataset.read_month(month, find_month_period(month))
-    return whole_month is not None and await run_computing(may_join, whole_month.table, concat_stored([*late_rows]))
 
 
 async def _gather_small(tables: AsyncIterator[pa.Table]) -> AsyncIterator[pa.Table]:

@@ -77,7 +77,12 @@ async def _fit_months(
     """Returns those of `months` that can be read beside the other rows of the files at `paths`, and these rows."""
     while True:  # until no month is dropped, as the files of a dropped month have rows of others
         loose = await _load_loose(loader, months, paths)
-        unfit_months = {month_name for month_name, month in months.items() if _is_unfit(month, loose, month_name)}
+        late = {month_name: _select_late(month, loose, month_name) for month_name, month in months.items()}
+        unfit_months = {
+            month_name
+            for month_name, late_rows in late.items()
+            if late_rows and not await loader.dataset.may_join_late(month_name, months[month_name], late_rows)
+        }
         if not unfit_months:
             return months, loose
         months = {month_name: month for month_name, month in months.items() if month_name not in unfit_months}
@@ -164,13 +169,11 @@ def _get_existing(dataset: Dataset, file_path: str) -> File:
     return file
 
 
-def _is_unfit(month: Month, loose: Mapping[str, pa.Table], month_name: str) -> bool:
-    """Whether other rows of the month were retrieved before its latest retrieval: they may lie between rows that it has
-    merged."""
-    return any(
-        month_name in parts and find_earliest_retrieval(parts[month_name]) <= month.newest
-        for parts in (split_months(rows) for rows in loose.values())
-    )
+def _select_late(month: Month, loose: Mapping[str, pa.Table], month_name: str) -> list[pa.Table]:
+    """Returns the other rows of the month, of each file with rows that were retrieved before the latest retrieval of
+    `month`: they may lie between rows that it has merged."""
+    parts = (split_months(rows).get(month_name) for rows in loose.values())
+    return [part for part in parts if part is not None and find_earliest_retrieval(part) <= month.newest]
 
 
 def _join_months(names: Sequence[str]) -> Iterable[Period]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gridtide import curated
@@ -18,7 +18,7 @@ from gridtide.entries.aliases import Alias
 from gridtide.errors import StorageError
 from gridtide.lake import Lake
 from tests.properties.test_curated_properties import FILES, WHOLE, File, filled
-from tests.support.lakes import HOUR, START, entry
+from tests.support.lakes import HOUR, START, entry, row
 
 duckdb = pytest.importorskip("duckdb", reason="gridtide[sql] is not installed")
 
@@ -46,7 +46,12 @@ ALIASES = st.sampled_from(
 """Aliases by which no two stored series become one in the same hours."""
 
 
+LATE = [File(0, [row(3, 1.0)], True, True), File(0, [row(3, 1.0)], False, False)]
+"""A file that was retrieved with the month beside which it comes, and whose own files are gone."""
+
+
 @settings(max_examples=30)
+@example(LATE, (), True)
 @given(FILES, ALIASES, st.booleans())
 def test_views_have_the_rows_of_reading(files: list[File], aliases: tuple[Alias, ...], is_pruned: bool) -> None:
     """The view of an entry, all vintages, and what was there after each file, are those of `curated.read`: with
