@@ -26,7 +26,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 COMPILE := $(BIN)/python -m compileall -q gridtide tasks flows deployments
 
 .DEFAULT_GOAL := help
-.PHONY: help run test quick programs lint types bench constraints clean
+.PHONY: help run test quick explore programs lint types bench constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,6 +39,9 @@ test: .venv/dev ## install, then run the whole test suite
 
 quick: .venv/dev ## run the tests that take a few seconds each
 	$(PYTEST) -m "not slow"
+
+explore: .venv/dev ## run the property tests with new random examples, which each run chooses anew
+	$(PYTEST) --hypothesis-profile=explore $$(grep -rl "@given" tests)
 
 # Real programs that tests drive. Tests that need a missing one are skipped and say which.
 programs: ## install the programs that some tests drive: Chromium, databases, Prometheus, Redis (Debian, as root)
