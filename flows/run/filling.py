@@ -204,18 +204,19 @@ async def warn_of_changed_series(outcomes: Sequence[Outcome], lake: Lake) -> lis
 
     An entry whose files cannot be read is passed over with a line in the log: what it collected is in the lake.
     """
-    entries = list({id(outcome.entry): outcome.entry for outcome in outcomes}.values())
+    new_files: dict[str, tuple[Entry, list[str]]] = {}
+    for outcome in outcomes:
+        if paths := _new_files(outcome):
+            new_files.setdefault(outcome.entry.name, (outcome.entry, []))[1].extend(paths)
     warnings: dict[str, list[str]] = {}
-    for texts in await asyncio.gather(*(_find_warnings(lake, entry, outcomes) for entry in entries)):
+    for texts in await asyncio.gather(*(_find_warnings(lake, *own) for own in new_files.values())):
         warnings |= texts
     return [_add_warnings(outcome, warnings) for outcome in outcomes]
 
 
-async def _find_warnings(lake: Lake, entry: Entry, outcomes: Sequence[Outcome]) -> dict[str, list[str]]:
-    own = [outcome for outcome in outcomes if outcome.entry.name == entry.name]
-    paths = [path for outcome in own for path in _new_files(outcome)]
+async def _find_warnings(lake: Lake, entry: Entry, paths: Sequence[str]) -> dict[str, list[str]]:
     try:
-        return await find_changed_series(lake, entry, paths) if paths else {}
+        return await find_changed_series(lake, entry, paths)
     except StorageError as error:
         get_run_logger().warning("%s: its series are not compared with those before: %s", entry.name, one_line(error))
         return {}

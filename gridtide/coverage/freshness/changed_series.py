@@ -7,7 +7,8 @@ file           |---- load, solar ----|     wind is no longer in it, solar is new
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Sequence
 
 from gridtide.entries.entry import Entry
 from gridtide.lake import File, Lake
@@ -16,6 +17,9 @@ from gridtide.observations.series_days import SeriesLabel, decode_series, descri
 
 FILES_LOOKED_AT = 4
 """How many earlier files are read to find one that lists its series."""
+
+COMPARED_AT_ONCE = 64
+"""How many new files are compared before their metadata is forgotten: neighbours share the files before them."""
 
 
 async def find_changed_series(lake: Lake, entry: Entry, paths: Collection[str]) -> dict[str, list[str]]:
@@ -26,30 +30,34 @@ async def find_changed_series(lake: Lake, entry: Entry, paths: Collection[str]) 
     of its series. Raises `StorageError`.
     """
     files = [file for file in await lake.list_files(entry.output_folder, entry.file_prefix) if file.removed is None]
+    compared = [(path, earlier) for path, earlier in _list_earlier(files, frozenset(paths)) if earlier]
     changes = {}
-    for file in files:
-        if file.path in paths and (earlier := _list_earlier(file, files)):
-            own_metadata, *earlier_metadata = await lake.read_metadata_of(
-                [file.path, *(candidate.path for candidate in earlier)]
-            )
-            changes[file.path] = _describe_changes(own_metadata, earlier_metadata)
+    for first in range(0, len(compared), COMPARED_AT_ONCE):
+        batch = compared[first : first + COMPARED_AT_ONCE]
+        read_paths = list(dict.fromkeys(path for own_path, earlier in batch for path in (own_path, *earlier)))
+        contents = dict(zip(read_paths, await lake.read_metadata_of(read_paths), strict=True))
+        for own_path, earlier in batch:
+            changes[own_path] = _describe_changes(contents[own_path], [contents[path] for path in earlier])
     return {path: texts for path, texts in changes.items() if texts}
 
 
-def _list_earlier(file: File, files: Sequence[File]) -> list[File]:
-    """Returns the files before `file`, the last one first: by period; those of snapshots by the time of their run."""
-    candidates = [
-        candidate
-        for candidate in files
-        if (candidate.period is None) == (file.period is None) and candidate.path != file.path
-    ]
-    if file.period is None:
-        earlier = [candidate for candidate in candidates if candidate.stamp < file.stamp]
-    else:
-        start = file.period.start
-        earlier = [candidate for candidate in candidates if candidate.period and candidate.period.start < start]
-        earlier.sort(key=lambda candidate: (candidate.period, candidate.stamp))
-    return earlier[: -FILES_LOOKED_AT - 1 : -1]
+def _list_earlier(files: Sequence[File], paths: Collection[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yields each of `paths` that `files` have, with the paths of the files before it, the last one first: by period;
+    those of snapshots by the time of their run. Neighbours follow each other, so that they share most earlier files.
+
+    `files` are sorted by stamp, as `Lake.list_files` returns them.
+    """
+    of_periods = sorted(
+        ((file.period, file) for file in files if file.period), key=lambda pair: (pair[0], pair[1].stamp)
+    )
+    snapshots = [(file.stamp, file) for file in files if file.period is None]
+    for ordered in ([(period.start, file) for period, file in of_periods], snapshots):
+        starts = [start for start, _ in ordered]
+        for start, file in ordered:
+            if file.path in paths:
+                before = bisect_left(starts, start)
+                earlier = ordered[max(before - FILES_LOOKED_AT, 0) : before]
+                yield file.path, [candidate.path for _, candidate in reversed(earlier)]
 
 
 def _describe_changes(own_metadata: Metadata, earlier_files: Sequence[Metadata]) -> list[str]:
