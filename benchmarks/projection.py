@@ -59,10 +59,10 @@ class Units:
     """Bytes of memory per row in a compaction of a month, in addition to `base` (`cluster`)."""
     base: float = 0.65
     """GB of memory of an idle worker."""
-    task: float = 0.15
-    """CPU seconds of worker and flow for a task run (`cluster`)."""
-    flow: float = 0.042
-    """CPU seconds of these in the process of the flow, which limits the rate at which it starts task runs."""
+    task: float = 0.017
+    """CPU seconds of worker and flow for a call that does nothing (`cluster`)."""
+    flow: float = 0.014
+    """CPU seconds of these in the busiest process, the flow, which limits the rate at which it starts task runs."""
     server: float = 0.009
     """CPU seconds of the Prefect server for a task run (`prefect_overhead`)."""
     record: float = 20e3

@@ -28,7 +28,7 @@ def test_time_and_room() -> None:
     collect, compact, tasks = projection.cpu_hours(SMALL)
     assert round(collect, 4) == round(175.32 * 2 / 3600, 4)
     assert round(compact, 4) == round(175.32 * 1.5 / 3600, 4)
-    assert round(tasks, 4) == round((3_653 + 120) * 0.15 / 3600, 4)
+    assert round(tasks, 4) == round((3_653 + 120) * 0.017 / 3600, 4)
     assert [round(size, 3) for size in projection.gb(SMALL)] == [0.701, 0.526, 1.929]
     assert round(projection.memory(SMALL), 3) == round(0.65 + 1.461 * 0.135, 3)
     assert round(projection.hours(SMALL), 3) == round(4.059 + compact / 8, 3)
