@@ -18,7 +18,7 @@ from gridtide.collect.row_marks import RowMarks
 from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, GridtideError, IncompleteError, list_first
 from gridtide.periods import Period, missing, union
-from gridtide.sources.contract import Page, Request, Skipped
+from gridtide.sources.contract import Page, Request, Response, Skipped
 from gridtide.sources.registry import find_entry_scope
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class ParsedPage:
     """Whether the upstream states, by its status, that it has no data for the request."""
     judgement: JudgedPage = NOTHING_JUDGED
     """What the rules of `expect` found, and the rows that they rejected."""
+    answer: Response | None = None
+    """The answer with the page, of which pieces are still to be read."""
 
     @property
     def next_requests(self) -> Sequence[Request]:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ class PageCollector:
                         if isinstance(page, GridtideError):
                             checks.fail(root_number, request, page)
                         else:
-                            await run_computing(checks.add, root_number, request, page)
+                            await self._add_page(checks, root_number, request, page)
             with self._time_stage("write"):
                 checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                 drafts = await run_computing(checks.complete)
@@ -89,6 +89,19 @@ class PageCollector:
                 ]
         periods = tuple(draft.provenance.period for draft in drafts if draft.provenance.period)
         return self._sum_up(files, checks, periods)
+
+    async def _add_page(self, checks: PageChecks, root_number: int, request: Request, page: ParsedPage) -> None:
+        """Writes `page`. If a late piece of a large body cannot be read, that is the failure of its request alone, as
+        it is of a body that is read at once."""
+        try:
+            await run_computing(checks.add, root_number, request, page)
+        except GridtideError as error:
+            if page.answer is None:
+                raise
+            await self._describe_failure(request, page.answer, error, is_kept=self.entry.raw)
+            if not self._fails_alone(request, error, answers=1):
+                raise
+            checks.fail(root_number, request, error)
 
     async def _store_rejected(self, checks: PageChecks) -> tuple[str, ...]:
         """Stores the rows that the rules of the entry reject; returns the path of their file, if there are any."""
@@ -204,14 +217,19 @@ class PageCollector:
         try:
             parsed_page = await run_computing(self._parse_page, request, answer)
         except GridtideError as error:
-            path = await self._keep_failed_body(request, answer, error) if is_new else None
-            _name_request(error, request)
-            error.happened += f"; the body is kept in {path}" if path else ""
+            await self._describe_failure(request, answer, error, is_kept=False)
             raise
         self._add_effort("parse", start_time)
         if self.entry.raw and is_new:
             await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
-        return parsed_page
+        return replace(parsed_page, answer=answer) if parsed_page.page.more else parsed_page
+
+    async def _describe_failure(self, request: Request, answer: Response, error: GridtideError, is_kept: bool) -> None:
+        """Adds to `error` which request it concerns, and where its body is, which is stored now unless it `is_kept`."""
+        is_new = bool(request.url) and answer.attempt > 0
+        path = await self._keep_failed_body(request, answer, error) if is_new and not is_kept else None
+        _name_request(error, request)
+        error.happened += f"; the body is kept in {path}" if path else ""
 
     async def _keep_failed_body(self, request: Request, answer: Response, error: GridtideError) -> str | None:
         """Stores a body that cannot be read, for inspection, and returns its path. Of a response that is requested

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -19,6 +20,8 @@ from gridtide.entries.entry import Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period, union
+from gridtide.sources.formats import csv_rows
+from gridtide.sources.tables import answers
 from tests.support.upstreams.daily_files import FAULTS, DailyFiles, load
 
 DAY = timedelta(days=1)
@@ -71,6 +74,35 @@ async def test_good_days_are_stored_once_and_bad_days_are_named(
         await run(entry, lake, hole.period, STAMP + DAY)
     assert await stored(lake, entry, whole) == expected_rows(files)
     assert join_answered(entry, await lake.list_files("load", "load"), STAMP + DAY) == [whole]
+
+
+@pytest.mark.parametrize("keeps_bodies", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+async def test_bodies_that_are_read_piece_by_piece_fail_by_day(
+    daily: tuple[DailyFiles, Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, keeps_bodies: bool
+) -> None:
+    """Of large bodies, too, a late line that cannot be read is the failure of its day alone: the error names the day
+    and the line, the body is kept once, and the other days are stored."""
+    monkeypatch.setattr(answers, "CELLS_IN_ONE", 0)
+    monkeypatch.setattr(csv_rows, "CELLS_IN_PIECE", 4)
+    monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 64)
+    files, entry = daily
+    entry = msgspec.structs.replace(entry, raw=keeps_bodies)
+    whole, lake = days_period(0, 10), Lake.open(str(tmp_path))
+    bad = sorted(random.Random(seed).sample(range(10), 3))  # noqa: S311
+    files.faults = {(START + day * DAY).date(): "malformed" for day in bad}
+    done = await run(entry, lake, whole)
+    assert sorted(hole.period for hole in done.holes) == [days_period(day, day + 1) for day in bad]
+    for hole in done.holes:
+        assert f"{hole.period.start:%Y-%m-%d}" in str(hole.error)
+        assert "yesterday" in str(hole.error)
+    kept = await lake.store.list_objects("raw/load")
+    assert len(kept) == (10 if keeps_bodies else len(bad))
+    assert await stored(lake, entry, whole) == expected_rows(files)
+    files.faults.clear()
+    for hole in done.holes:
+        await run(entry, lake, hole.period, STAMP + DAY)
+    assert await stored(lake, entry, whole) == expected_rows(files)
 
 
 def expected_rows(files: DailyFiles) -> list[tuple[datetime, float]]:
