@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -21,7 +20,7 @@ from gridtide.http.client import Http
 from gridtide.lake import Lake
 from gridtide.periods import Period, union
 from gridtide.sources.formats import csv_rows
-from gridtide.sources.tables import answers
+from gridtide.sources.tables import answers, series
 from tests.support.upstreams.daily_files import FAULTS, DailyFiles, load
 
 DAY = timedelta(days=1)
@@ -81,21 +80,24 @@ async def test_good_days_are_stored_once_and_bad_days_are_named(
 async def test_bodies_that_are_read_piece_by_piece_fail_by_day(
     daily: tuple[DailyFiles, Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, keeps_bodies: bool
 ) -> None:
-    """Of large bodies, too, a late line that cannot be read is the failure of its day alone: the error names the day
+    """Of large bodies, too, a late cell that cannot be read is the failure of its day alone: the error names the day
     and the line, the body is kept once, and the other days are stored."""
     monkeypatch.setattr(answers, "CELLS_IN_ONE", 0)
+    monkeypatch.setattr(series, "CELLS_IN_ONE", 0)
     monkeypatch.setattr(csv_rows, "CELLS_IN_PIECE", 4)
     monkeypatch.setattr(csv_rows, "BLOCK_BYTES", 64)
-    files, entry = daily
-    entry = msgspec.structs.replace(entry, raw=keeps_bodies)
+    files, plain = daily
+    keys = {"name": "load", "url": plain.url, "output_folder": "load", "chunk": "P10D", "retries": 1}
+    # of a column that is not named, all cells are judged before the first piece
+    entry = parse({"apis": [keys | {"time": "time", "value": "load", "raw": keeps_bodies}]}).apis[0]
     whole, lake = days_period(0, 10), Lake.open(str(tmp_path))
     bad = sorted(random.Random(seed).sample(range(10), 3))  # noqa: S311
-    files.faults = {(START + day * DAY).date(): "malformed" for day in bad}
+    files.faults = {(START + day * DAY).date(): "ambiguous" for day in bad}
     done = await run(entry, lake, whole)
     assert sorted(hole.period for hole in done.holes) == [days_period(day, day + 1) for day in bad]
     for hole in done.holes:
         assert f"{hole.period.start:%Y-%m-%d}" in str(hole.error)
-        assert "yesterday" in str(hole.error)
+        assert ", in line 22" in str(hole.error)
     kept = await lake.store.list_objects("raw/load")
     assert len(kept) == (10 if keeps_bodies else len(bad))
     assert await stored(lake, entry, whole) == expected_rows(files)

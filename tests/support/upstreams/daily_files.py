@@ -7,7 +7,7 @@ from datetime import date
 from aiohttp import web
 
 FAULTS = ("absent", "malformed", "conflicting", "outage", "refused")
-"""What may be wrong with the file of a day."""
+"""What may be wrong with the file of a day; `ambiguous`, too: only its 21st value is in another style."""
 
 
 class DailyFiles:
@@ -28,6 +28,8 @@ class DailyFiles:
         lines = [f"{day}T{hour:02}:00Z,{load(day, hour)}" for hour in range(24)]
         if fault == "malformed":
             lines[5] = "yesterday,7"
+        if fault == "ambiguous":
+            lines[20] = f'{day}T20:00Z,"1.234,5"'
         if fault == "conflicting":
             lines.append(f"{day}T05:00Z,-1")
         return web.Response(text="\n".join(["time,load", *lines]) + "\n", content_type="text/csv")
