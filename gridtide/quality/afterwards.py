@@ -129,7 +129,7 @@ def _screen_metered(values: Floats, limits: TwoSidedLimits) -> Iterator[tuple[st
 
 
 def _find_repeated_days(values: Floats, run_length: int) -> Mask:
-    """Returns the cells of `values` (T,) in runs of at least `run_length` that equal the day before."""
+    """Returns the cells of `values` (T,) in runs of at least `run_length` that equal those some days before."""
     repeated: Mask = extend_repeats(find_repeats(values, run_length)[None], run_length)[0]
     return repeated
 

@@ -17,8 +17,13 @@ ROWS_PER_DAY, ROWS_PER_WEEK = 24, 168
 
 
 VARIED = 13 * ROWS_PER_DAY
-"""Rows in which a day must differ from the one before, for days that repeat to be rejected. With the rows that they are
-compared with, they are less than the history that is read."""
+"""The most rows in which a value must differ from the one so many days before, for days that repeat to be rejected."""
+
+COMPARED = 15 * ROWS_PER_DAY
+"""Rows on which the verdict on a repeated day depends; they are not more than the history that is read."""
+
+LONGEST_LAG = 7
+"""Days of the longest stretch that is looked for: a week that is sent again."""
 
 
 def find_impossible(values: Floats, nature: Nature) -> Mask:
@@ -40,18 +45,28 @@ def find_stale(values: Floats, run_length: int) -> Mask:
 
 
 def find_repeats(values: Floats, run_length: int) -> Mask:
-    """Returns the cells of `values` (T,) that are at least the `run_length`-th in a row to equal the value of the day
-    before, except zeros.
+    """Returns the cells of `values` (T,) that are at least the `run_length`-th in a row to equal the value of one, two,
+    up to `LONGEST_LAG` days before, except zeros: a day, or a stretch of days, is sent again.
 
-    A cell counts only if a day differs from the one before in the last `VARIED` rows: series whose days are all equal
-    have no other values.
+    A cell counts only if some value of the last rows, up to `VARIED`, differs from the one so many days before: series
+    whose days or weeks are all equal have no other values.
     """
-    day_before = shift_later(values, ROWS_PER_DAY)
-    changes = np.cumsum(~np.isnan(values) & ~np.isnan(day_before) & (values != day_before))
-    recent_changes = changes.copy()
-    recent_changes[VARIED:] -= changes[:-VARIED]
-    is_repeated: Mask = _end_runs((values == day_before) & (values != 0), run_length) & (recent_changes > 0)
+    is_repeated: Mask = np.zeros(len(values), bool)
+    for lag in range(ROWS_PER_DAY, LONGEST_LAG * ROWS_PER_DAY + 1, ROWS_PER_DAY):
+        earlier = shift_later(values, lag)
+        is_equal = _end_runs((values == earlier) & (values != 0), run_length)
+        if is_equal.any():
+            is_repeated |= is_equal & _have_changed(values, earlier, min(VARIED, COMPARED - lag))
     return is_repeated
+
+
+def _have_changed(values: Floats, earlier: Floats, row_count: int) -> Mask:
+    """Whether any of the last `row_count` of `values` (T,), up to each row, differs from its `earlier` value."""
+    changes = np.cumsum(~np.isnan(values) & ~np.isnan(earlier) & (values != earlier))
+    recent_changes = changes.copy()
+    recent_changes[row_count:] -= changes[:-row_count]
+    have_changed: Mask = recent_changes > 0
+    return have_changed
 
 
 def extend_repeats(is_repeated: Mask, run_length: int) -> Mask:

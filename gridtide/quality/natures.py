@@ -12,8 +12,8 @@ from gridtide.variables import find_conversion
 class Nature:
     """The nature of a variable: its range `[low, high]`, whether it `changes` from hour to hour (unless 0), whether it
     is `smooth`, without jumps, whether it is an `aggregate` of so many consumers that it is never 0, and never equal to
-    the day before for half a day, and whether it is `metered`: an aggregate that is measured, so that no three hours
-    in a row are equal, and whose hours are like those of the days before."""
+    a day of the week before for most of a day, and whether it is `metered`: an aggregate that is measured, so that no
+    three hours in a row are equal, and whose hours are like those of the days before."""
 
     variable: str
     units: tuple[str, ...]

@@ -4,7 +4,7 @@
     zero    0 where many consumers are metered together                                     demand, load
     run     at least the n-th equal hour in a row                                           what changes by the hour
     level   many times the usual level, and the hour after it                               metered demand and load
-    repeat  equal to the day before for most of a day: yesterday is sent again               demand, load
+    repeat  equal to one to seven days before for most of a day: days are sent again          demand, load
     step    a step unlike that of the hour on the days before, away from their template     metered demand and load
     spike   a jump of many usual steps                                                      other smooth series
     template  far from the same hour of the days before, and not at yesterday's level       metered demand and load
@@ -34,9 +34,9 @@ CHECKS = ("range", "zero", "run", "level", "repeat", "step", "spike", "template"
 """The names of the checks, in the order in which they judge; a value that one rejects is missing for the next."""
 
 
-LOOKBACK = 39 * ROWS_PER_DAY
+LOOKBACK = 40 * ROWS_PER_DAY
 """No flag depends on values more than this many rows before it: 10 days of usual deviations, each from a template of
-10 days, each without the days that repeat, which take 14 days to know; two days that are not whole; and two days of
+10 days, each without the days that repeat, which take 15 days to know; two days that are not whole; and two days of
 flags amid which hours are suspect."""
 
 
@@ -53,7 +53,7 @@ class CausalLimits:
     run: int = 24
     """The same of any other variable that changes by the hour."""
     repeat: int = 20
-    """Hours in a row that equal the day before, from which on they are suspect."""
+    """Hours in a row that equal those of one to seven days before, from which on they are suspect."""
     spike: float = 5.0
     """Largest steps of a usual day, of smooth variables without a template."""
     level: float = 10.0

@@ -138,14 +138,17 @@ def test_zeros_of_demand_are_no_values() -> None:
     run=st.integers(1, 30),
 )
 def test_repeated_days_are_those_of_a_plain_loop(days: list[int], noise: list[int], run: int) -> None:
-    """From the `run`-th hour on that equals the day before, where a day of the last 13 differs from its own."""
+    """From the `run`-th hour on that equals those of 1 to 7 days before, where a value of the last 13 days, or of as
+    many as 15 days of history leave, differs from its own so many days before."""
     values = np.concatenate([wave(24, seed) for seed in days])
     values[[at for at in noise if at < len(values)]] += 1
-    expected, length = [], 0
-    for at, value in enumerate(values):
-        length = length + 1 if at >= 24 and value == values[at - 24] else 0
-        varied = any(values[t] != values[t - 24] for t in range(max(24, at - 311), at + 1))
-        expected.append(length >= run and varied)
+    expected = [False] * len(values)
+    for lag in range(24, 169, 24):
+        length, window = 0, min(312, 360 - lag)
+        for at, value in enumerate(values):
+            length = length + 1 if at >= lag and value == values[at - lag] else 0
+            varied = any(values[t] != values[t - lag] for t in range(max(lag, at - window + 1), at + 1))
+            expected[at] |= length >= run and varied
     assert checks.find_repeats(values, run).tolist() == expected
 
 
@@ -157,6 +160,22 @@ def test_ten_repeated_days_are_no_truth() -> None:
     assert np.flatnonzero(made.rejected["repeat"][0]).tolist() == list(range(259, 480))
     extended = checks.extend_repeats(made.rejected["repeat"], 20)
     assert np.flatnonzero(extended[0]).tolist() == list(range(240, 480))
+
+
+def test_a_week_that_is_sent_again_is_no_truth() -> None:
+    """All but the first hours of an input, which cannot know, and all of a target; the weeks around it stay."""
+    values = wave(1200)
+    values[504:672] = values[336:504]
+    cleaned = cleaning.clean_columns(values[None], [DEMAND], Cleaning(), slice(0))
+    assert np.flatnonzero(cleaned.rejected["repeat"][0]).tolist() == list(range(523, 672))
+    extended = checks.extend_repeats(cleaned.rejected["repeat"], 20)
+    assert np.flatnonzero(extended[0]).tolist() == list(range(504, 672))
+
+
+def test_a_series_whose_weeks_are_all_the_same_is_kept() -> None:
+    """Profiles of working days and weekends repeat by nature."""
+    cleaned = cleaning.clean_columns(np.tile(wave(168), 10)[None], [DEMAND], Cleaning(spike=0), slice(0))
+    assert not cleaned.rejected["repeat"].any()
 
 
 def test_a_series_whose_days_are_all_the_same_is_kept() -> None:
