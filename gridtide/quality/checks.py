@@ -22,7 +22,7 @@ VARIED = 13 * ROWS_PER_DAY
 COMPARED = 15 * ROWS_PER_DAY
 """Rows on which the verdict on a repeated day depends; they are not more than the history that is read."""
 
-LONGEST_LAG = 7
+LONGEST_STRETCH = 7
 """Days of the longest stretch that is looked for: a week that is sent again."""
 
 
@@ -46,13 +46,13 @@ def find_stale(values: Floats, run_length: int) -> Mask:
 
 def find_repeats(values: Floats, run_length: int) -> Mask:
     """Returns the cells of `values` (T,) that are at least the `run_length`-th in a row to equal the value of one, two,
-    up to `LONGEST_LAG` days before, except zeros: a day, or a stretch of days, is sent again.
+    up to `LONGEST_STRETCH` days before, except zeros: a day, or a stretch of days, is sent again.
 
     A cell counts only if some value of the last rows, up to `VARIED`, differs from the one so many days before: series
     whose days or weeks are all equal have no other values.
     """
     is_repeated: Mask = np.zeros(len(values), bool)
-    for lag in range(ROWS_PER_DAY, LONGEST_LAG * ROWS_PER_DAY + 1, ROWS_PER_DAY):
+    for lag in range(ROWS_PER_DAY, LONGEST_STRETCH * ROWS_PER_DAY + 1, ROWS_PER_DAY):
         earlier = shift_later(values, lag)
         is_equal = _end_runs((values == earlier) & (values != 0), run_length)
         if is_equal.any():
