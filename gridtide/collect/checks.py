@@ -73,6 +73,8 @@ class ParsedPage:
     """What the rules of `expect` found, and the rows that they rejected."""
     answer: Response | None = None
     """The answer with the page, of which pieces are still to be read."""
+    body_path: str | None = None
+    """Where the body of that answer is stored already."""
 
     @property
     def next_requests(self) -> Sequence[Request]:

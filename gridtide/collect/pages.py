@@ -98,7 +98,7 @@ class PageCollector:
         except GridtideError as error:
             if page.answer is None:
                 raise
-            await self._describe_failure(request, page.answer, error, is_kept=self.entry.raw)
+            await self._describe_failure(request, page.answer, error, page.body_path)
             if not self._fails_alone(request, error, answers=1):
                 raise
             checks.fail(root_number, request, error)
@@ -217,17 +217,21 @@ class PageCollector:
         try:
             parsed_page = await run_computing(self._parse_page, request, answer)
         except GridtideError as error:
-            await self._describe_failure(request, answer, error, is_kept=False)
+            await self._describe_failure(request, answer, error)
             raise
         self._add_effort("parse", start_time)
+        path = None
         if self.entry.raw and is_new:
-            await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
-        return replace(parsed_page, answer=answer) if parsed_page.page.more else parsed_page
+            path = await raw_bodies.keep_body(self.lake, self.entry, self.stamp, self.period, request, answer)
+        return replace(parsed_page, answer=answer, body_path=path) if parsed_page.page.more else parsed_page
 
-    async def _describe_failure(self, request: Request, answer: Response, error: GridtideError, is_kept: bool) -> None:
-        """Adds to `error` which request it concerns, and where its body is, which is stored now unless it `is_kept`."""
-        is_new = bool(request.url) and answer.attempt > 0
-        path = await self._keep_failed_body(request, answer, error) if is_new and not is_kept else None
+    async def _describe_failure(
+        self, request: Request, answer: Response, error: GridtideError, path: str | None = None
+    ) -> None:
+        """Adds to `error` which request it concerns, and the `path` of its body, which is stored now if it is new and
+        has none yet."""
+        if path is None and request.url and answer.attempt > 0:
+            path = await self._keep_failed_body(request, answer, error)
         _name_request(error, request)
         error.happened += f"; the body is kept in {path}" if path else ""
 

@@ -4,7 +4,7 @@
     zero    0 where many consumers are metered together                                     demand, load
     run     at least the n-th equal hour in a row                                           what changes by the hour
     level   many times the usual level, and the hour after it                               metered demand and load
-    repeat  equal to one to seven days before for most of a day: days are sent again          demand, load
+    repeat  equal to one to seven days before for most of a day: days are sent again        demand, load
     step    a step unlike that of the hour on the days before, away from their template     metered demand and load
     spike   a jump of many usual steps                                                      other smooth series
     template  far from the same hour of the days before, and not at yesterday's level       metered demand and load

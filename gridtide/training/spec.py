@@ -296,7 +296,7 @@ class Cleaning(StrictModel):
         12,
         ge=0,
         le=8784,
-        description="Reject demand and load that equals the day before from this many hours in a row on; 0 for none",
+        description="Reject demand and load that equals 1 to 7 days before, from so many hours in a row on; 0 for none",
     )
     spike: float = Field(
         5.0,

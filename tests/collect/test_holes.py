@@ -97,7 +97,7 @@ async def test_bodies_that_are_read_piece_by_piece_fail_by_day(
     assert sorted(hole.period for hole in done.holes) == [days_period(day, day + 1) for day in bad]
     for hole in done.holes:
         assert f"{hole.period.start:%Y-%m-%d}" in str(hole.error)
-        assert ", in line 22" in str(hole.error)
+        assert ", in line 22; the body is kept in raw/load/" in str(hole.error)
     kept = await lake.store.list_objects("raw/load")
     assert len(kept) == (10 if keeps_bodies else len(bad))
     assert await stored(lake, entry, whole) == expected_rows(files)
