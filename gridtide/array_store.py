@@ -1,8 +1,7 @@
 """Training sets as NumPy arrays, for PyTorch, JAX, Hugging Face `datasets` and anything else that takes these.
 
 The tensors of the file are memory maps; the rows of a batch are copied once, from the map into the batch. Windows,
-masks, order and shards are those of `gridtide.mlx_store`, to the bit, and MLX is not needed. With the scaling
-`per_window`, which sums over each window, values differ by rounding.
+masks, order and shards are those of `gridtide.mlx_store`, to the bit, and MLX is not needed.
 
     store = open_arrays("lake/features/isne_demand")
     for batch in store.iterate_batches("train", batch_size=32): ...                              NumPy

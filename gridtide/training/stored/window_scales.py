@@ -37,16 +37,17 @@ def scale_windows(
     """Returns `batch` with each column of `x` scaled by what is observed of it in the window, and the targets, if there
     are any, as their own column is. Calendar columns stay; a column that does not vary in the window is only centred.
 
-    `library` is that of the arrays in `batch`: `mlx.core` or `numpy`, which differ by the rounding of sums. `y_mean`
-    and `y_deviation` (B, 1, K) convert targets back to their units: `y · y_deviation + y_mean`. Cells that are missing
-    stay 0, the window's mean.
+    `library` is that of the arrays in `batch`: `mlx.core` or `numpy`, with the same bits. `y_mean` and `y_deviation`
+    (B, 1, K) convert targets back to their units: `y · y_deviation + y_mean`. Cells that are missing stay 0, the
+    window's mean.
     """
     columns = manifest["locations"][0]["columns"]
     is_scaled = library.array(np.array([is_transformed(column["key"]) for column in columns], bool))
     x, mask = batch["x"], batch["mask"]
     count = library.maximum(mask.sum(axis=1, keepdims=True), 1).astype(library.float32)
-    mean = library.where(is_scaled, (x * mask).sum(axis=1, keepdims=True) / count, 0)
-    deviation = library.sqrt((mask * (x - mean) ** 2).sum(axis=1, keepdims=True) / count)
+    mean = library.where(is_scaled, _sum_steps(library, x * mask) / count, 0)
+    difference = (x - mean) * mask
+    deviation = library.sqrt(_sum_steps(library, difference * difference) / count)
     deviation = library.where(is_scaled & (deviation > LEAST_DEVIATION), deviation, 1)
     scaled = {**batch, "x": library.where((x == 0) & ~mask, 0, (x - mean) / deviation)}
     own = np.array([_find_own_columns(place) for place in manifest["locations"]])[location]  # (B, K)
@@ -63,6 +64,19 @@ def scale_windows(
             values = (batch[name] * target_deviation + target_mean - scaled["y_mean"]) / scaled["y_deviation"]
             scaled[name] = library.where(batch[observed], values, 0)
     return scaled
+
+
+def _sum_steps(library: Any, values: Any) -> Any:
+    """Sums `values` (B, L, F) over the steps: (B, 1, F).
+
+    MLX and NumPy each add in an order of their own. Adding the second half of the steps to the first, again and again,
+    is the same order in both, so the sums have the same bits.
+    """
+    while (steps := values.shape[1]) > 1:
+        half = steps // 2
+        pairs = values[:, :half] + values[:, half : 2 * half]
+        values = library.concatenate([pairs, values[:, 2 * half :]], axis=1) if steps % 2 else pairs
+    return values
 
 
 def _find_own_columns(place: Mapping[str, Any]) -> list[int]:
