@@ -221,8 +221,6 @@ def test_a_list_of_locations_is_refused() -> None:
         ([{"a": "2024-01-01", "v": 1}], {"time": "t"}, "no record has a column t; the columns are: a, v"),
         ([{"a": "2024-01-01", "v": 1}], {"value": ["v", "w"]}, "no record has a column w"),
         ([{"a": "2024-01-01", "v": "x"}], {}, 'none of v holds numbers.*"value"'),
-        ({"error": "no such zone"}, {"time": "t"}, "the columns are: error"),
-        ({"error": "no such zone"}, {"records": "data"}, 'records: "data" leads nowhere.* there are error'),
         ("Service unavailable, try later", {"time": "t"}, "neither JSON nor XML, nor CSV"),
     ],
 )

@@ -20,6 +20,9 @@ from gridtide.periods import EPOCH, HOUR, count_microseconds, microseconds
 HOUR_LENGTH = count_microseconds(HOUR)
 DAY_LENGTH = 24 * HOUR_LENGTH
 EPOCH_DIGITS = re.compile(r"-?\d{9,}(\.\d+)?")
+CALENDAR_DIGITS = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]?\d|2[0-4])([0-5]\d)?")
+"""Dates with an hour, or with a minute too, in digits alone. As numbers since 1970 they lie in 1976 or after 2032."""
+
 TIME_OF_DAY = re.compile(r"(\d{1,2})(:\d{2}(?::\d{2})?)")
 NUMBERED = re.compile(r"(?:HE|H|HR)?\s*(\d{1,3})(?:\.0+)?([X*B]|A)?", re.IGNORECASE)
 SECOND_PASS = re.compile(r"\s+DST$")
@@ -150,6 +153,8 @@ def parse_label(label_text: str, time_format: str | None, day: date | None) -> C
     if time_format is not None:
         return _count_local(_parse_by_format(stripped, time_format), is_second_pass)
     if EPOCH_DIGITS.fullmatch(stripped):
+        if CALENDAR_DIGITS.fullmatch(stripped):
+            raise ValueError(f"{label_text!r} is a number since 1970 or a date with an hour")
         number = float(stripped)
         return _count_since_1970(number * (1e3 if abs(number) >= MILLISECONDS_FROM else 1e6))
     of_day = TIME_OF_DAY.fullmatch(stripped)
@@ -259,10 +264,18 @@ def propose_formats(texts: Sequence[str]) -> list[str]:
 
 
 def _can_read(text: str, time_format: str) -> bool:
+    if text.isdecimal() and len(text) != _count_digits(time_format):  # strptime reads 2026011000 by %Y%m%d%H%M too
+        return False
     try:
         return 1900 <= _parse_by_format(text, time_format).year < 2200
     except ValueError:
         return False
+
+
+def _count_digits(time_format: str) -> int:
+    """Returns the number of digits of a text in `time_format`; 0 if other characters are between them."""
+    directives = re.findall(r"%[A-Za-z]", time_format)
+    return sum(4 if part == "%Y" else 2 for part in directives) if "".join(directives) == time_format else 0
 
 
 def parse_zone(zone_text: str) -> int | ZoneInfo | None:

@@ -7,21 +7,27 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from gridtide.entries.table_layout import Pages
 from gridtide.errors import FormatError, IncompleteError, QuotaError, UpstreamError
-from gridtide.sources.contract import Request
+from gridtide.sources.contract import Request, Skipped
+
+if TYPE_CHECKING:
+    from gridtide.entries.entry import Entry
 
 COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)")
 """Names of fields that may be the number of records."""
 
 SURE_COUNTS = re.compile(
     r"(?i)(total_?(records|count|rows|results|items|hits|elements|found)|(number|records?|rows|results)_?(matched|total|found)"
-    r"|num_?found|n_?hits|record_?count)"
+    r"|num_?found|n_?hits|(records?|results?|items?|elements?|hits)_?count|@odata\.count|__count)"
 )
 """Names of fields that certainly are the number of records."""
+
+ODATA_COUNTS = frozenset({"@odata.count", "__count"})
+"""Names of the number of all records in OData, where `$skip` and `$top` request pages."""
 
 SUREST = ("next", "cursor", "page", "offset")
 """Ways of paging, the most certain first."""
@@ -47,6 +53,14 @@ DEEPEST_OBJECT = 3
 NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?_*next(_?(page|records|url|uri|link|href))*")
 """Names of fields with the address of the next page, such as `@odata.nextLink`."""
 
+LIMIT_FIELDS = re.compile(
+    r"(?i)[$_]*(limit|top|(page|batch)_?size|per_?page|max_?(results|records|rows)|rows_?per_?page|row_?count)"
+)
+"""Names of fields and parameters with the largest number of records of an answer."""
+
+LEAST_AT_LIMIT = 2
+"""The least number of records of an answer that may be cut at a limit: a limit of 1 asks for the latest."""
+
 MORE_FIELDS = re.compile(
     r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more(_?(data|records|results|available))?"
     r"|exceeded_?transfer_?limit)"
@@ -55,7 +69,7 @@ MORE_FIELDS = re.compile(
 
 PAGE_COUNTS = re.compile(r"(?i)(total_?pages|page_?count|last_?page|num_?pages|pages)")
 PAGE_FIELDS = re.compile(
-    r"(?i)(limit|offset|page(_?(size|number|no))?|per_?page|current_?page|next\w*|start_?row|skip|rows_?per_?page)"
+    r"(?i)(limit|offset|page(_?(size|number|no))?|per_?page|current_?page|next\w*|start_?row|skip|rows_?per_?page|row_?count)"
 )
 """Names of fields beside a count in paged responses."""
 
@@ -231,6 +245,23 @@ def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
         raise _build_incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
 
 
+def count_at_limit(entry: Entry, request: Request, content: PageContent) -> list[Skipped]:
+    """Counts an answer with exactly as many records as a limit allows that is in the request or in the answer: there
+    may be more. Nothing is counted if the entry has `pages`, or if the answer says how many records there are."""
+    if entry.pages is not None or content.records < LEAST_AT_LIMIT:
+        return []
+    fields: list[tuple[str, Any]] = [*parse_qsl(urlsplit(request.url).query), *request.params]
+    for _, inner in _list_objects(content.document):
+        fields += inner.items()
+    if any(SURE_COUNTS.fullmatch(name) or name.lower() == "total" for name, value in fields if str(value).isdecimal()):
+        return []
+    for name, value in fields:
+        if LIMIT_FIELDS.fullmatch(name) and str(value) == str(content.records):
+            example = f'"{name}" is {value}, and as many came; "pages" requests more, or says "single": true'
+            return [Skipped("records beyond a limit, if the upstream has any", 1, example)]
+    return []
+
+
 def _refuse_fewer(entry: str, content: PageContent, received: int) -> None:
     """Raises if the last page says that there are more records than the `received` ones of all pages."""
     counts = [happened for happened, pages in _list_signs(content.document, received) if "total" in pages]
@@ -337,7 +368,8 @@ def _find_sign(
         return f'"{field_name}" says {field_value} pages', {"page": "page", "last": field_path}
     records_there = max([records, *(len(value) for value in fields.values() if _holds_records(value))])
     if int(field_value) > records_there and _is_count(path, field_name, field_value, fields):
-        pages = {"offset": "offset", "limit": ["limit", records or 1000], "total": field_path}
+        offset, limit = ("$skip", "$top") if field_name in ODATA_COUNTS else ("offset", "limit")
+        pages = {"offset": offset, "limit": [limit, records or 1000], "total": field_path}
         return f'"{field_name}" says {field_value} records, {records} came', pages
     return None
 

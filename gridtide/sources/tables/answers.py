@@ -20,7 +20,7 @@ from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_altern
 from gridtide.sources.formats.csv_rows import read_csv
 from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
 from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
-from gridtide.sources.formats.paging import PageContent, refuse_error, request_next_page
+from gridtide.sources.formats.paging import PageContent, count_at_limit, refuse_error, request_next_page
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
 from gridtide.sources.tables.selection import is_ignored
@@ -57,6 +57,8 @@ def read_answer(
             fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
             raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
         is_record = entry.records is None and entry.layout == "records" and table.rows == 1
+        if is_record and entry.time and not set(split_alternatives(entry.time)) & set(table.names):
+            _refuse_error_answer(entry.name, document)
         refuse_error(entry.name, PageContent(document, table.rows, response.headers, is_record))
         if member.name:
             table = replace(table, place=_place_in_member(member.name, table.place))
@@ -68,6 +70,7 @@ def read_answer(
     is_record = entry.records is None and entry.layout == "records" and received == 1
     content = PageContent(document, received, response.headers, is_record)
     following, total = request_next_page(entry.name, request, entry.pages, content)
+    skipped.extend(count_at_limit(entry, request, content))
     tables = chain.from_iterable(pieces)
     if cells <= CELLS_IN_ONE:
         observations = concat(list(tables))
@@ -104,7 +107,11 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
             return selected
         document = load_json(entry.name, body.decode("utf-8-sig"))
         path, header = entry.records or "", entry.csv.header
-        table = read_json(entry.name, document, path, entry.layout, header, entry.numbers)
+        try:
+            table = read_json(entry.name, document, path, entry.layout, header, entry.numbers)
+        except FormatError:
+            _refuse_error_answer(entry.name, document)
+            raise
         if entry.product is None:  # whose preset knows the lists of its answers
             times = entry.time or ((KEY_COLUMN,) if entry.layout == "keyed" else ())
             content_at_path = follow_path(entry.name, document, path)
@@ -124,6 +131,13 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         times=entry.time,
     )
     return table, None
+
+
+def _refuse_error_answer(entry: str, document: Any) -> None:
+    """Raises if `document`, in which the records are not found, says that it is an error, as an object or as a list of
+    one."""
+    fields = document[0] if isinstance(document, list) and len(document) == 1 else document
+    refuse_error(entry, PageContent(fields, 0, {}))
 
 
 def _read_selected(entry: Entry, body: bytes) -> tuple[CellTable, Any] | None:

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 
-from gridtide.errors import FormatError
+from gridtide.errors import FormatError, UpstreamError
 from gridtide.observations.arrays import not_null, to_numpy
 from gridtide.periods import EPOCH, count_microseconds, microseconds
 from gridtide.sources.contract import Skipped
@@ -32,6 +32,9 @@ REPEATED_HOUR = 99
 
 _BY_ORDER = ("order", "first", "second", "refuse")
 """The ways of `ambiguous` that need no column."""
+
+FAILURE_LINE = re.compile(r"(?i)\s*<(!--|[!?/]?[a-z])|\W*([\w.]*(error|exception)|fatal|time-?out)\b")
+"""How a page or a message begins that an upstream appends to a table when it fails on the way."""
 
 FLAG_WORDS = {
     **dict.fromkeys(("y", "yes", "true", "t", "1"), True),
@@ -183,9 +186,11 @@ class _Reader:
             is_blank[text_codes],
         )
 
-    def _build_label_error(self, codes: np.ndarray, texts: Sequence[str], bad: dict[int, str]) -> FormatError:
+    def _build_label_error(
+        self, codes: np.ndarray, texts: Sequence[str], bad: dict[int, str]
+    ) -> FormatError | UpstreamError:
         """Returns the error for the unreadable labels `bad`, by their codes, with a way to read them or to leave out
-        their rows."""
+        their rows; where the upstream failed on the way, it is one that is retried."""
         rows = np.flatnonzero(np.isin(codes, list(bad)))
         text = bad[int(codes[rows[0]])]
         column = ", ".join(self.columns)
@@ -197,6 +202,11 @@ class _Reader:
             "ISO 8601 time" if self.entry.time_format is None else f"time of the format {self.entry.time_format}"
         )
         text_shown = repr(text)[:80] if text else "None"
+        failure = next((code for code, wrong in bad.items() if FAILURE_LINE.match(wrong)), None)
+        if failure is not None and len(bad) < len(texts):
+            position = self.table.place(int(np.flatnonzero(codes == failure)[0]))
+            happened = f"the table is broken off by {bad[failure][:80]!r} where a time should be, in {position}"
+            return UpstreamError(self.entry.name, happened, "Try again later")
         position = self.table.place(int(rows[0]))
         happened = f"time: {column} holds {text_shown}, which is not a valid {description}, in {position}"
         return FormatError(self.entry.name, happened, self._propose_days() or self._propose_fix(rows, texts))

@@ -48,6 +48,9 @@ def read_body(body: bytes, **keys: Any) -> Page:
         ({"hits": {"total": {"value": 50}}}, '"total": "hits.total.value"'),
         ({"meta": {"pagination": {"page": 1, "totalPages": 3}}}, '"last": "meta.pagination.totalPages"'),
         ({"matched": "3"}, '"total": "matched"'),
+        ({"meta": {"result_count": "480"}}, '"total": "meta.result_count"'),
+        ({"@odata.count": 480}, r'"offset": "\$skip", "limit": \["\$top", 2\], "total": .*@odata.count'),
+        ({"d": {"__count": "480"}}, r'"limit": \["\$top", 2\], "total": "d.__count"'),
     ],
 )
 def test_an_answer_that_says_that_there_is_more_is_incomplete(fields: dict[str, Any], fix: str) -> None:
@@ -221,3 +224,35 @@ def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
 def test_an_answer_that_says_nothing_of_the_kind_is_whole(fields: dict[str, Any]) -> None:
     """A last page, a sum called total, a count of something else, and other things that come next."""
     assert read(fields).observations.num_rows == 2
+
+
+@pytest.mark.parametrize(
+    "document", [{"code": 429, "message": "Too many requests"}, [{"errorMessage": "Invalid token"}]]
+)
+@pytest.mark.parametrize("records", ["data", None])
+def test_an_error_without_any_list_of_records_is_one(document: Any, records: str | None) -> None:
+    """Where the records are not found, what the answer says of its error counts, and it is retried."""
+    with pytest.raises((UpstreamError, QuotaError), match="says that it is an error") as refused:
+        read_body(msgspec.json.encode(document), records=records)
+    assert refused.value.retryable
+
+
+@pytest.mark.parametrize("keys", [{"params": {"rowCount": 2}}, {"url": "https://grid.example/load?$limit=2"}])
+def test_an_answer_as_long_as_the_limit_of_its_request_is_warned_of(keys: dict[str, Any]) -> None:
+    """There may be more, which nobody would notice; a total, `single` and a higher limit say that it is whole."""
+    (beyond,) = _list_warnings({}, **keys)
+    assert beyond == "records beyond a limit, if the upstream has any"
+    assert not _list_warnings({"total": 2}, **keys)
+    assert not _list_warnings({}, pages={"single": True}, **keys)
+    assert not _list_warnings({}, params={"limit": 3})
+
+
+def _list_warnings(fields: dict[str, Any], **keys: Any) -> list[str]:
+    """What a run warns of, of the two records with `fields` beside them, requested by the entry's own parameters."""
+    api = {"name": "load", "url": "https://grid.example/load", "output_folder": "load", "source": "generic"}
+    api |= {"records": "data", "time": "time", "value": "mw"} | keys
+    entry = parse({"apis": [api]}).apis[0]
+    body = msgspec.json.encode({"data": RECORDS, **fields})
+    [request] = generic.build_requests(entry, None)
+    page = generic.parse_response(entry, request, Response(body, datetime(2026, 2, 1, tzinfo=UTC)))
+    return [counted.reason for counted in page.skipped if not counted.expected]

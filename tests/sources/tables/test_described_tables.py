@@ -17,7 +17,7 @@ import pytest
 from gridtide.collect.checks import ParsedPage, settle_page
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
-from gridtide.errors import FormatError
+from gridtide.errors import FormatError, UpstreamError
 from gridtide.periods import Period, local_day
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
@@ -532,3 +532,16 @@ def test_a_day_of_25_hours_stands_beside_one_of_24() -> None:
     first = local_day(date(2026, 10, 24), ZoneInfo("Europe/Berlin")).start
     assert starts == [first + timedelta(hours=number) for number in range(49)]
     assert list(parsed.skipped) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["<html><body>504</body></html>", "<!-- down -->", "ERROR: timeout", "java.io.IOException"]
+)
+def test_a_table_that_ends_in_a_failure_of_the_upstream_is_retried(line: str) -> None:
+    """It is no line to leave out by `footer`, as records after it would be lost."""
+    entry = parse(
+        {"apis": [{"name": "load", "url": "https://grid.example/load", "output_folder": "load", "time": "t"}]}
+    ).apis[0]
+    body = f"t,mw\n2026-01-10T00:00Z,1\n{line}\n".encode()
+    with pytest.raises(UpstreamError, match=r"broken off .* in line 3"):
+        generic.parse_response(entry, Request(entry.url), Response(body, datetime(2026, 2, 1, tzinfo=UTC)))
