@@ -230,6 +230,13 @@ def test_answers_of_another_shape_say_what_is_there(body: Any, keys: dict[str, A
         read(body, **keys)
 
 
+@pytest.mark.parametrize("keys", [{"time": "t"}, {"records": "data"}])
+def test_an_error_instead_of_records_is_the_upstream_s_own(keys: dict[str, Any]) -> None:
+    """It is shown as the upstream wrote it, and retried: the configuration need not be wrong."""
+    with pytest.raises(UpstreamError, match='grid_load: the answer says that it is an error: "error": "no such zone"'):
+        read({"error": "no such zone"}, **keys)
+
+
 @pytest.mark.parametrize("body", ["", "<html><body>maintenance</body></html>", '[{"a":'])
 def test_bodies_that_are_no_answer_may_pass(body: str) -> None:
     """Truncated bodies and web pages are retried."""

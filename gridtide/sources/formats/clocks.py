@@ -20,8 +20,12 @@ from gridtide.periods import EPOCH, HOUR, count_microseconds, microseconds
 HOUR_LENGTH = count_microseconds(HOUR)
 DAY_LENGTH = 24 * HOUR_LENGTH
 EPOCH_DIGITS = re.compile(r"-?\d{9,}(\.\d+)?")
-CALENDAR_DIGITS = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]?\d|2[0-4])([0-5]\d)?")
-"""Dates with an hour, or with a minute too, in digits alone. As numbers since 1970 they lie in 1976 or after 2032."""
+CALENDAR_DIGITS = re.compile(
+    r"((19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]?\d|2[0-4])([0-5]\d)?"
+    r"|2\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-4])[0-5]\d([0-5]\d)?)"
+)
+"""Dates with an hour, a minute or a second in digits alone; years of two digits from 2020 on. As numbers since 1970
+they lie before 1981 or after 2029."""
 
 TIME_OF_DAY = re.compile(r"(\d{1,2})(:\d{2}(?::\d{2})?)")
 NUMBERED = re.compile(r"(?:HE|H|HR)?\s*(\d{1,3})(?:\.0+)?([X*B]|A)?", re.IGNORECASE)
@@ -58,6 +62,8 @@ COMMON_FORMATS = (
         "%Y%m%d%H%M%S",
         "%Y%m%d%H%M",
         "%Y%m%d%H",
+        "%y%m%d%H%M",
+        "%y%m%d%H%M%S",
         "%Y-%m-%d-%H",
         "%Y-%m-%d %H",
         "%Y-%m-%d-%H:%M",
@@ -256,11 +262,12 @@ def propose_formats(texts: Sequence[str]) -> list[str]:
     stripped_texts = [SECOND_PASS.sub("", text.strip()) for text in texts]
     if stripped_texts and all(DOTNET.fullmatch(text) for text in stripped_texts):
         return ["dotnet"]
-    return (
-        [time_format for time_format in COMMON_FORMATS if all(_can_read(text, time_format) for text in stripped_texts)]
-        if stripped_texts
-        else []
-    )
+    if not stripped_texts:
+        return []
+    formats = [name for name in COMMON_FORMATS if all(_can_read(text, name) for text in stripped_texts)]
+    if formats or not all(EPOCH_DIGITS.fullmatch(text) for text in stripped_texts):
+        return formats
+    return ["unix_ms" if abs(float(stripped_texts[0])) >= MILLISECONDS_FROM else "unix"]
 
 
 def _can_read(text: str, time_format: str) -> bool:

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 
 from gridtide.entries.table_layout import Pages
@@ -17,12 +17,14 @@ from gridtide.sources.contract import Request, Skipped
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
 
-COUNT_FIELDS = re.compile(r"(?i)(total|matched|count|records|rows|results|items)")
+COUNT_FIELDS = re.compile(r"(?i)(total(_?size)?|matched|count|records|rows|results|items|hits)")
 """Names of fields that may be the number of records."""
 
 SURE_COUNTS = re.compile(
-    r"(?i)(total_?(records|count|rows|results|items|hits|elements|found)|(number|records?|rows|results)_?(matched|total|found)"
-    r"|num_?found|n_?hits|(records?|results?|items?|elements?|hits)_?count|@odata\.count|__count)"
+    r"(?i)(total_?(number_?of_?)?(records|count|rows|results|items|hits|elements|entries|found|available|matches)"
+    r"|(number|records?|rows|results)_?(matched|total|found|available)|num_?found|n_?hits"
+    r"|(records?|results?|items?|elements?|entries|hits)_?count|(num(ber)?|nb|n)_?(of_?)?(records|rows|results|items|entries|hits)"
+    r"|@odata\.count|__count)"
 )
 """Names of fields that certainly are the number of records."""
 
@@ -32,7 +34,10 @@ ODATA_COUNTS = frozenset({"@odata.count", "__count"})
 SUREST = ("next", "cursor", "page", "offset")
 """Ways of paging, the most certain first."""
 
-BARE_COUNTS = frozenset({"count", "matched", "total"})
+ROW_COUNTS = re.compile(r"(?i)row_?count")
+"""Names of fields that are a limit beside fields of pages, and elsewhere the number of records."""
+
+BARE_COUNTS = frozenset({"count", "matched", "total", "hits"})
 """Names of fields that are the number of records if they are beside the list of them, or in an object that describes
 the answer. A `total` that is the sum of the records' numbers is that."""
 
@@ -54,12 +59,22 @@ NEXT_FIELDS = re.compile(r"(?i)(@?\w+\.)?_*next(_?(page|records|url|uri|link|hre
 """Names of fields with the address of the next page, such as `@odata.nextLink`."""
 
 LIMIT_FIELDS = re.compile(
-    r"(?i)[$_]*(limit|top|(page|batch)_?size|per_?page|max_?(results|records|rows)|rows_?per_?page|row_?count)"
+    r"(?i)[$_]*(limit|top|take|(page|batch)_?size|per_?page|max_?(results|records|rows)|rows_?per_?page|row_?count)"
 )
 """Names of fields and parameters with the largest number of records of an answer."""
 
+LIMIT_PARAMS = frozenset({"rows", "size"})
+"""Names of parameters that are that only in a request."""
+
 LEAST_AT_LIMIT = 2
 """The least number of records of an answer that may be cut at a limit: a limit of 1 asks for the latest."""
+
+SURE_CURSORS = re.compile(r"(?i)next_?(cursor|token|page_?token)|continuation_?token")
+"""Names of fields with what the next request sends back."""
+
+CURSORS = re.compile(r"(?i)_*next_?(page(_?(number|no))?|marker|key)|cursor|continuation")
+NEXT_NUMBERS = re.compile(r"(?i)_*next(_?(page(_?(number|no))?|offset|start|skip|index|row))?")
+"""Such names of texts and of numbers, if they are in an object that describes the answer."""
 
 MORE_FIELDS = re.compile(
     r"(?i)(has_?(more|next)(_?(page|pages|records|results|data))?|(is_?)?truncated|more(_?(data|records|results|available))?"
@@ -67,7 +82,64 @@ MORE_FIELDS = re.compile(
 )
 """Names of fields that are true if there are more records."""
 
-PAGE_COUNTS = re.compile(r"(?i)(total_?pages|page_?count|last_?page|num_?pages|pages)")
+PART_FIELDS = re.compile(
+    r"(?i)next|(is_?)?(partial|incomplete)(_?(results?|data|response))?|overflow(ed)?"
+    r"|(row|record|result|size|max)?_?limit_?(exceeded|reached|hit)"
+)
+"""Names of fields that are true in an answer that is a part, if they are in an object that describes it."""
+
+LAST_FIELDS = re.compile(
+    r"(?i)(is_?)?(complete(d)?|last(_?page)?|done|finished|eof|end_?of_?(data|results|records|file))"
+    r"|all_?(records|rows|results|data)_?(returned|included)"
+)
+"""Names of fields that are false there if the answer is not all."""
+
+YES_TEXTS = frozenset({"true", "yes", "y", "1"})
+NO_TEXTS = frozenset({"false", "no", "n"})
+
+REMAINING_FIELDS = re.compile(
+    r"(?i)(num_?)?(records|rows|results|items|pages|entries)_?(remaining|left)"
+    r"|remaining(_?(records|rows|results|items|pages|entries|count))?"
+)
+"""Names of fields with the number of what is not in the answer."""
+
+QUOTA_FIELDS = re.compile(r"(?i)_*(x_?)?(rate|reset|used|quota|calls|requests|credits|budget)")
+"""How the names of fields begin beside which `remaining` is what a quota still allows."""
+
+COUNT_TEXT = re.compile(
+    r"(\d{1,3}(?:[,\u00a0\u202f ]\d{3})+|\d+)(?:\.0+)?"
+    r"(?: *(?i:(?:total|matching) )?(?i:records?|rows?|results?|items?|entries|elements|hits))?"
+)
+"""A number of records, which may be written for people."""
+
+PAGE_TEXT = re.compile(r"(?i)\bpage\W{0,3}(\d+) *(?:of|/|out of|von|de|sur|di) *(\d+)\b")
+RANGE_TEXT = re.compile(
+    r"(?i)(?<![\d.,-])(\d[\d,]*) *(?:-|\u2013|to|\.\.+) *(\d[\d,]*) *(?:of|out of) *(\d[\d,]*)(?![\d/.-])"
+)
+SHARE_TEXT = re.compile(
+    r"(?i)(?:(?:^|showing|displaying|returned|returning)\W*(?:first )?(\d[\d,]*)(?: \w+)? (?:of|out of)"
+    r" (?:\w+ )*(\d[\d,]*)\b"
+    r"|\b(\d[\d,]*) (?:of|out of) (\d[\d,]*) (?:records|rows|results|items|entries|values)\b)"
+)
+CUT_TEXT = re.compile(
+    r"(?i)\b(results?|responses?|data|rows|records|output|answer)\b.{0,30}\b(truncated|cut off)\b"
+    r"|\b(truncated|limited|capped|cut off)\b.{0,20}\b\d+ (rows|records|results|items|entries|values)\b"
+    r"|\bonly (the )?first \d+ (rows|records|results|items|entries|values)\b"
+)
+"""Texts by which an answer says that it is one page of several, a part of all records, or cut."""
+
+WHOLE_TEXT = re.compile(r"(?i)^.*\d *(?:\w+ )?(?:of|/|out of|von|de|sur|di) *(?:\w+ )*(?=\d)")
+"""What stands before the number of all in such texts."""
+
+LONGEST_TEXT = 300
+"""The longest text that is searched for them."""
+
+PAGE_NUMBERS = re.compile(r"(?i)_*(current_?)?page(_?(number|no|num|index))?")
+"""Names of fields with the number of a page."""
+
+PAGE_COUNTS = re.compile(
+    r"(?i)(total_?(number_?of_?)?pages|page_?(count|total)|(last|max)_?page|(num|nb|n|number)_?(of_?)?pages|pages(_?total)?)"
+)
 PAGE_FIELDS = re.compile(
     r"(?i)(limit|offset|page(_?(size|number|no))?|per_?page|current_?page|next\w*|start_?row|skip|rows_?per_?page|row_?count)"
 )
@@ -96,6 +168,35 @@ NO_DATA_MESSAGES = re.compile(
 """Messages that there is nothing for what was requested, which is no error."""
 
 QUOTA_MESSAGES = re.compile(r"(?i)rate.?limit|quota|too many requests|throttl")
+
+
+class Sign(NamedTuple):
+    """What an answer says about further records, and the `pages` that request them; whether a last page never says that
+    (`denies_end`), as that there are more records."""
+
+    happened: str
+    pages: dict[str, Any]
+    denies_end: bool = False
+
+
+class _Field(NamedTuple):
+    """A field of the object `fields` at `path`."""
+
+    path: str
+    name: str
+    value: Any
+    fields: Mapping[str, Any]
+
+    @property
+    def address(self) -> str:
+        """The JMESPath expression that leads to the field."""
+        return f"{self.path}{_quote_name(self.name)}"
+
+    @property
+    def describes(self) -> bool:
+        """Whether the object describes the answer, as that around all does."""
+        name = _get_last_name(self.path)
+        return not name or DESCRIBING_OBJECTS.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -144,7 +245,7 @@ def request_next_page(
     label = f"{request.label.rpartition(' page ')[0] or request.label} page {number + 1}"
     offset = request.offset + content.records
     if not following and total is None and not pages.single:
-        _refuse_fewer(entry, content, offset)
+        _refuse_fewer(entry, pages, content, offset)
     return [replace(page, label=label, offset=offset) for page in following], total
 
 
@@ -157,9 +258,14 @@ def _list_following(
     elif pages.link:
         yield from _request_address(request, find_next_link(content.headers.get("link", "")))
     elif pages.page is not None and pages.last is not None:
-        last_page = _read_number(entry, "pages.last", pages.last, content.document)
+        last = _search(content.document, pages.last)
         page_number = int(_get_param(request, pages.page) or _get_first_number(pages))
-        if page_number < last_page + _get_first_number(pages) - 1:
+        if isinstance(last, bool):
+            is_last = last
+        else:
+            last_page = _read_number(entry, "pages.last", pages.last, content.document)
+            is_last = page_number >= last_page + _get_first_number(pages) - 1
+        if not is_last:
             yield set_param(request, pages.page, str(page_number + 1))
     elif pages.offset is not None and pages.limit is not None:
         expects_more = content.records >= pages.limit[1] if total is None else received < total
@@ -185,11 +291,11 @@ def _read_total(entry: str, pages: Pages, content: PageContent) -> int | None:
 
 def _read_number(entry: str, key: str, path: str, document: Any) -> int:
     field_value = _search(document, path)
-    try:
-        return int(field_value)
-    except (TypeError, ValueError) as error:
+    number = _parse_count(WHOLE_TEXT.sub("", field_value) if isinstance(field_value, str) else field_value)
+    if number is None:
         happened = f'{key}: "{path}" leads to {json.dumps(field_value)[:80]}, which is not a number'
-        raise FormatError(entry, happened, f'Correct "{key}"') from error
+        raise FormatError(entry, happened, f'Correct "{key}"')
+    return number
 
 
 def _search(document: Any, path: str) -> Any:
@@ -230,19 +336,41 @@ def find_next_link(header: str) -> str | None:
 def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
     """Raises if a response says that there are more records."""
     if find_next_link(content.headers.get("link", "")):
-        raise _build_incomplete(entry, request, "its Link header names a next page", {"link": True})
-    total_count = content.headers.get("x-total-count", "")
-    content_range = re.fullmatch(r"(?!bytes)\w+ \d+-\d+/(\d+)", content.headers.get("content-range", "").strip())
-    if content_range and int(content_range[1]) > content.records:
-        happened = f"Content-Range says {content_range[1]} records, {content.records} came"
-        raise _build_incomplete(entry, request, happened, {"link": True})
-    if total_count.isdecimal() and int(total_count) > content.records:
-        raise _build_incomplete(
-            entry, request, f"X-Total-Count says {total_count} records, {content.records} came", {"link": True}
-        )
-    signs = [] if content.is_record else _list_signs(content.document, content.records)
+        sign = Sign("its Link header names a next page", {"link": True})
+        raise _build_incomplete(entry, request, sign)
+    signs = _list_header_signs(content.headers, content.records)
+    signs = signs or ([] if content.is_record else _list_signs(content.document, content.records))
     if signs:
-        raise _build_incomplete(entry, request, *min(signs, key=lambda sign: SUREST.index(next(iter(sign[1])))))
+        raise _build_incomplete(entry, request, min(signs, key=lambda sign: SUREST.index(next(iter(sign.pages)))))
+
+
+def _list_header_signs(headers: Mapping[str, str], records: int) -> list[Sign]:
+    """Returns what `headers` say about further records than the `records`."""
+    signs = [sign for name, text in headers.items() for sign in _read_header(name.title(), text.strip(), records)]
+    return [sign._replace(pages={"offset": "offset", "limit": ["limit", records or 1000]}) for sign in signs]
+
+
+def _read_header(name: str, text: str, records: int) -> Iterator[Sign]:
+    """Yields what the header `name` says about further records."""
+    field_name = re.sub(r"^x-(wp-)?", "", name.lower()).replace("-", "_")
+    if field_name == "pagination" and text[:1] == "{":
+        yield from _list_signs(_load_header(text), records)
+    counted = re.fullmatch(r"(?!bytes)\w+ \d+-\d+/(\d+)", text) if field_name == "content_range" else None
+    number = _parse_count(counted[1] if counted else text) or 0
+    is_count = bool(SURE_COUNTS.fullmatch(field_name)) or name in ("X-Total", "X-Count") or counted is not None
+    if number > records and is_count:
+        yield Sign(f"{name} says {number} records, {records} came", {}, denies_end=True)
+    elif number > 1 and name.startswith("X-") and PAGE_COUNTS.fullmatch(field_name):
+        yield Sign(f"{name} says {number} pages", {})
+    elif name.startswith("X-") and MORE_FIELDS.fullmatch(field_name) and text.lower() in YES_TEXTS:
+        yield Sign(f"{name} is {text}", {}, denies_end=True)
+
+
+def _load_header(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def count_at_limit(entry: Entry, request: Request, content: PageContent) -> list[Skipped]:
@@ -250,32 +378,43 @@ def count_at_limit(entry: Entry, request: Request, content: PageContent) -> list
     may be more. Nothing is counted if the entry has `pages`, or if the answer says how many records there are."""
     if entry.pages is not None or content.records < LEAST_AT_LIMIT:
         return []
-    fields: list[tuple[str, Any]] = [*parse_qsl(urlsplit(request.url).query), *request.params]
+    params = [*parse_qsl(urlsplit(request.url).query), *request.params]
+    fields: list[tuple[str, Any]] = list(params)
     for _, inner in _list_objects(content.document):
         fields += inner.items()
     if any(SURE_COUNTS.fullmatch(name) or name.lower() == "total" for name, value in fields if str(value).isdecimal()):
         return []
     for name, value in fields:
-        if LIMIT_FIELDS.fullmatch(name) and str(value) == str(content.records):
+        is_limit = LIMIT_FIELDS.fullmatch(name) or ((name, value) in params and name.lower() in LIMIT_PARAMS)
+        if is_limit and str(value) == str(content.records):
             example = f'"{name}" is {value}, and as many came; "pages" requests more, or says "single": true'
             return [Skipped("records beyond a limit, if the upstream has any", 1, example)]
     return []
 
 
-def _refuse_fewer(entry: str, content: PageContent, received: int) -> None:
-    """Raises if the last page says that there are more records than the `received` ones of all pages."""
-    counts = [happened for happened, pages in _list_signs(content.document, received) if "total" in pages]
-    if counts:
-        raise IncompleteError(entry, f"no page follows, but {counts[0]}", 'Correct "pages"')
+def _refuse_fewer(entry: str, pages: Pages, content: PageContent, received: int) -> None:
+    """Raises if the last page says that there are more records than the `received` ones of all pages; or if it is also
+    the first, and names a next page where `pages` does not look for it."""
+    signs = [*_list_header_signs(content.headers, received), *_list_signs(content.document, received)]
+    is_first = received == content.records > 0
+    for sign in signs:
+        address = sign.pages.get("next") or sign.pages.get("cursor")
+        is_elsewhere = is_first and address is not None and address not in (pages.next, pages.cursor)
+        if sign.denies_end or is_elsewhere:
+            raise IncompleteError(entry, f"no page follows, but {sign.happened}", 'Correct "pages"')
 
 
-def _list_signs(document: Any, records: int) -> list[tuple[str, dict[str, Any]]]:
-    """Returns what the fields around the `records` say about further ones, each with the `pages` that request them."""
+def _list_signs(document: Any, records: int) -> list[Sign]:
+    """Returns what the fields around the `records` say about further ones."""
+    roots = [("", document)]
+    if isinstance(document, list) and any(isinstance(element, list) for element in document):
+        roots = [(f"[{index}].", element) for index, element in enumerate(document)]
     return [
         sign
-        for path, fields in _list_objects(document)
+        for root_path, root in roots
+        for path, fields in _list_objects(root, root_path)
         for name, value in fields.items()
-        if (sign := _find_sign(path, name, value, fields, records)) is not None
+        if (sign := _find_sign(_Field(path, name, value, fields), records)) is not None
     ]
 
 
@@ -339,39 +478,158 @@ def _quote_name(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z_]\w*", name) else json.dumps(name)
 
 
-def _find_sign(
-    path: str, field_name: str, field_value: Any, fields: Mapping[str, Any], records: int
-) -> tuple[str, dict[str, Any]] | None:
-    """Returns what the field `field_name` of `fields` says about further records, and the `pages` that request them;
-    None if it says nothing."""
-    field_path = f"{path}{_quote_name(field_name)}"
-    if NEXT_FIELDS.fullmatch(field_name):
-        if isinstance(field_value, str) and re.match(r"https?:|/|\?", field_value):
-            return f'"{field_name}" names a next page', {"next": field_path}
-        if isinstance(field_value, dict) and isinstance(field_value.get("href"), str):
-            return f'"{field_name}" names a next page', {"next": f"{field_path}.href"}
-    if re.fullmatch(r"(?i)next_?(cursor|token|page_?token)|continuation_?token", field_name) and field_value:
-        parameter = re.sub(r"(?i)^next_?", "", field_name)
-        parameter = parameter[:1].lower() + parameter[1:] if field_name[:1].islower() else parameter
-        return f'"{field_name}" names a next page', {"cursor": field_path, "param": parameter}
-    if field_name == "links" and isinstance(field_value, list):
-        next_links = [
-            link for link in field_value if isinstance(link, dict) and link.get("rel") == "next" and link.get("href")
-        ]
-        if next_links:
-            return '"links" names a next page', {"next": f"{path}links[?rel=='next'].href | [0]"}
-    if MORE_FIELDS.fullmatch(field_name) and str(field_value).lower() == "true":
-        return f'"{field_name}" is true', {"offset": "offset", "limit": ["limit", max(records, 1)]}
-    if not isinstance(field_value, int | str) or isinstance(field_value, bool) or not str(field_value).isdecimal():
-        return None
-    if PAGE_COUNTS.fullmatch(field_name) and int(field_value) > 1:
-        return f'"{field_name}" says {field_value} pages', {"page": "page", "last": field_path}
-    records_there = max([records, *(len(value) for value in fields.values() if _holds_records(value))])
-    if int(field_value) > records_there and _is_count(path, field_name, field_value, fields):
-        offset, limit = ("$skip", "$top") if field_name in ODATA_COUNTS else ("offset", "limit")
-        pages = {"offset": offset, "limit": [limit, records or 1000], "total": field_path}
-        return f'"{field_name}" says {field_value} records, {records} came', pages
+def _find_sign(field: _Field, records: int) -> Sign | None:
+    """Returns what `field` says about further records than the `records`; None if it says nothing."""
+    sign = _find_address(field) or (None if _is_last(field.fields) else _find_cursor(field))
+    sign = sign or _find_flag(field, records) or _find_count(field, records)
+    if sign is None and isinstance(field.value, str | list) and field.describes:
+        sign = _find_text(field, records)
+    return sign
+
+
+def _get_last_name(path: str) -> str:
+    """Returns the name of the object at `path`, empty for that around all."""
+    return re.sub(r"^\[\d+\]", "", path).rstrip(".").rpartition(".")[2].strip('"')
+
+
+def _find_address(field: _Field) -> Sign | None:
+    """Returns the sign of a field with the address of the next page."""
+    happened = f'"{field.name}" names a next page'
+    if NEXT_FIELDS.fullmatch(field.name):
+        if isinstance(field.value, str) and re.match(r"https?:|/|\?", field.value):
+            return Sign(happened, {"next": field.address})
+        if isinstance(field.value, dict) and isinstance(field.value.get("href"), str):
+            return Sign(happened, {"next": f"{field.address}.href"})
+    if field.name == "links" and isinstance(field.value, list):
+        links = [link for link in field.value if isinstance(link, dict)]
+        if any(link.get("rel") == "next" and link.get("href") for link in links):
+            return Sign(happened, {"next": f"{field.address}[?rel=='next'].href | [0]"})
     return None
+
+
+def _find_cursor(field: _Field) -> Sign | None:
+    """Returns the sign of a field with what the next request sends back: a cursor, or the number of a page or row."""
+    if isinstance(field.value, bool) or not isinstance(field.value, int | str):
+        return None
+    text = str(field.value).strip()
+    if text.lstrip("-").isdecimal():
+        is_next = field.describes and NEXT_NUMBERS.fullmatch(field.name) is not None
+        is_next = is_next and int(text) > (_find_page_number(field.fields) or 0)
+    else:
+        is_next = field.describes and CURSORS.fullmatch(field.name) is not None and text.lower() not in NO_ERROR_TEXTS
+    if not is_next and not (SURE_CURSORS.fullmatch(field.name) and field.value):
+        return None
+    parameter = re.sub(r"(?i)^_*next_?", "", field.name) or "page"
+    parameter = parameter[:1].lower() + parameter[1:] if field.name[:1].islower() else parameter
+    return Sign(f'"{field.name}" names a next page', {"cursor": field.address, "param": parameter})
+
+
+def _find_page_number(fields: Mapping[str, Any]) -> int | None:
+    """Returns the number of the page in `fields`."""
+    names = [name for name in fields if PAGE_NUMBERS.fullmatch(name)]
+    if any(map(PAGE_COUNTS.fullmatch, fields)):
+        names.append("number")
+    numbers = (_parse_count(fields.get(name)) for name in names)
+    return next((number for number in numbers if number is not None), None)
+
+
+def _is_last(fields: Mapping[str, Any]) -> bool:
+    """Whether `fields` say that there is no page behind this one."""
+    texts = {name: str(value).lower() for name, value in fields.items()}
+    return any(
+        (MORE_FIELDS.fullmatch(name) and text in NO_TEXTS)
+        or (re.fullmatch(r"(?i)(is_?)?last(_?page)?", name) and text == "true")
+        for name, text in texts.items()
+    )
+
+
+def _find_flag(field: _Field, records: int) -> Sign | None:
+    """Returns the sign of a field that says that there is more, or that this is not all."""
+    text = str(field.value).strip().lower()
+    is_about_more = MORE_FIELDS.fullmatch(field.name) is not None
+    says_more = is_about_more and text == "true"
+    if field.describes:
+        says_more = says_more or (is_about_more and text.isdecimal() and int(text) > 0)
+        says_more = says_more or ((is_about_more or bool(PART_FIELDS.fullmatch(field.name))) and text in YES_TEXTS)
+        says_more = says_more or (LAST_FIELDS.fullmatch(field.name) is not None and text in NO_TEXTS)
+    if not says_more:
+        return None
+    pages: dict[str, Any] = {"offset": "offset", "limit": ["limit", max(records, 1)]}
+    page_name = next((name for name in field.fields if PAGE_NUMBERS.fullmatch(name)), None)
+    cursor = next((name for name in field.fields if re.fullmatch(r"(?i)end_?cursor", name)), None)
+    if cursor is not None and field.fields[cursor]:
+        pages = {"cursor": f"{field.path}{_quote_name(cursor)}", "param": "after"}
+    elif page_name is not None and _find_page_number(field.fields) is not None:
+        pages = _number_pages(page_name, f"{field.address} != `{json.dumps(field.value)}`", field.fields)
+    return Sign(f'"{field.name}" is {text}', pages, denies_end=True)
+
+
+def _number_pages(name: str, last: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the `pages` by number of an answer with `fields`."""
+    return {"page": name, "last": last} | ({"first": 0} if _find_page_number(fields) == 0 else {})
+
+
+def _find_count(field: _Field, records: int) -> Sign | None:
+    """Returns the sign of a field with the number of all pages, of all records, or of those that are not here."""
+    number = _parse_count(field.value)
+    if number is None or number < 1:
+        return None
+    is_whole = field.name.lower() == "of" and field.describes
+    page_number = _find_page_number(field.fields)
+    if number > 1 and (PAGE_COUNTS.fullmatch(field.name) or (is_whole and page_number is not None)):
+        pages = _number_pages("page", field.address, field.fields)
+        return Sign(f'"{field.name}" says {number} pages', pages)
+    offset, limit = ("$skip", "$top") if field.name in ODATA_COUNTS else ("offset", "limit")
+    pages = {"offset": offset, "limit": [limit, records or 1000]}
+    has_quota = any(map(QUOTA_FIELDS.match, field.fields))
+    if REMAINING_FIELDS.fullmatch(field.name) and field.describes and not has_quota:
+        return Sign(f'"{field.name}" is {number}', pages, denies_end=True)
+    records_there = max([records, *(len(value) for value in field.fields.values() if _holds_records(value))])
+    if number > records_there and (is_whole or _is_count(field.path, field.name, number, field.fields)):
+        happened = f'"{field.name}" says {number} records, {records} came'
+        return Sign(happened, pages | {"total": field.address}, denies_end=True)
+    return None
+
+
+def _parse_count(value: Any) -> int | None:
+    """Returns the number that `value` is, also in a text such as `1,480 records` or `1-24 of 480`; None if it is
+    none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    match = COUNT_TEXT.fullmatch(str(value).strip())
+    return int(re.sub(r"\D", "", match[1])) if match else None
+
+
+def _find_text(field: _Field, records: int) -> Sign | None:
+    """Returns the sign of a text such as `Page 1 of 3`, `1-24 of 480`, or `truncated to 24 rows`."""
+    is_about_pages = PAGE_NUMBERS.fullmatch(field.name) or re.match(
+        r"(?i)_*pag(e|ing|ination)", _get_last_name(field.path)
+    )
+    for text in [field.value] if isinstance(field.value, str) else field.value:
+        if not isinstance(text, str) or len(text) > LONGEST_TEXT:
+            continue
+        happened = f'"{field.name}" says {text!r}'
+        page = PAGE_TEXT.search(f"page {text}" if is_about_pages else text)
+        if page and int(page[1]) < int(page[2]):
+            return Sign(happened, {"page": "page", "last": field.address})
+        pages: dict[str, Any] = {"offset": "offset", "limit": ["limit", max(records, 1)]}
+        is_range = re.fullmatch(r"(?i)_*(\w+_)?(range|showing|records|rows|items|results)", field.name)
+        if _is_part(text.replace("/", " of ") if is_range else text, records):  # elsewhere 1-2/2026 are months
+            return Sign(happened, pages | {"total": field.address}, denies_end=True)
+        if CUT_TEXT.search(text):
+            return Sign(happened, pages, denies_end=True)
+    return None
+
+
+def _is_part(text: str, records: int) -> bool:
+    """Whether `text`, such as `1-24 of 480` or `showing 24 of 480`, says that the `records` are not all."""
+    for pattern in (RANGE_TEXT, SHARE_TEXT):
+        for match in pattern.finditer(text):
+            *counts, total = (int(re.sub(r"\D", "", group)) for group in match.groups() if group)
+            count = counts[-1] - counts[0] + 1 if len(counts) > 1 else counts[0]
+            if records in (count, counts[-1]) and total > counts[-1]:
+                return True
+    return False
 
 
 def _is_count(path: str, field_name: str, field_value: Any, fields: Mapping[str, Any]) -> bool:
@@ -393,7 +651,8 @@ def _is_count(path: str, field_name: str, field_value: Any, fields: Mapping[str,
         or any(map(_holds_records, lists))
         or (bool(lists) and not any(lists))
     )
-    if field_name.lower() in BARE_COUNTS and is_near:
+    is_bare = field_name.lower() in BARE_COUNTS or (ROW_COUNTS.fullmatch(field_name) and not has_page_field)
+    if is_bare and is_near:
         return True
     return COUNT_FIELDS.fullmatch(field_name) is not None and has_page_field
 
@@ -423,12 +682,12 @@ def _to_number(cell: Any) -> float:
         return 0.0
 
 
-def _build_incomplete(entry: str, request: Request, happened: str, pages: Mapping[str, Any]) -> IncompleteError:
+def _build_incomplete(entry: str, request: Request, sign: Sign) -> IncompleteError:
     """Returns the error for a response with further pages; a retry does not help."""
     error = IncompleteError(
         entry,
-        f"{request.label or 'the answer'} is one page of several: {happened}",
-        f'Add "pages": {json.dumps(pages)}, or "pages": {{"single": true}} where it is whole',
+        f"{request.label or 'the answer'} is one page of several: {sign.happened}",
+        f'Add "pages": {json.dumps(sign.pages)}, or "pages": {{"single": true}} where it is whole',
     )
     error.retryable = False
     return error

@@ -206,7 +206,9 @@ class _Reader:
         if failure is not None and len(bad) < len(texts):
             position = self.table.place(int(np.flatnonzero(codes == failure)[0]))
             happened = f"the table is broken off by {bad[failure][:80]!r} where a time should be, in {position}"
-            return UpstreamError(self.entry.name, happened, "Try again later")
+            skips = self._propose_skips(rows)
+            fix = "Try again later" + (f"; if the answer always ends so, add {skips}" if "footer" in skips else "")
+            return UpstreamError(self.entry.name, happened, fix)
         position = self.table.place(int(rows[0]))
         happened = f"time: {column} holds {text_shown}, which is not a valid {description}, in {position}"
         return FormatError(self.entry.name, happened, self._propose_days() or self._propose_fix(rows, texts))

@@ -131,7 +131,7 @@ def test_labels_are_read_by_their_format(text: str, time_format: str | None, utc
 NO_TIMES = ["2026-01-10T25:00", "2026-01-10T24:30", "tomorrow", "9999-01-01", "1"]
 
 
-@pytest.mark.parametrize("text", [*NO_TIMES, "2026011000", "2026011024", "202601100005"])
+@pytest.mark.parametrize("text", [*NO_TIMES, "2026011000", "2026011024", "202601100005", "2601100005"])
 def test_what_is_no_time_is_none(text: str) -> None:
     """Nor are digits that may be a date with an hour or a number since 1970, until the entry says which."""
     with pytest.raises(ValueError, match=r"."):
@@ -145,6 +145,8 @@ def test_formats_are_proposed_only_where_they_read_every_label() -> None:
     assert propose_formats(["01/31/2026 00:00", "Total"]) == []
     assert propose_formats(["2026011000", "2026011023"]) == ["%Y%m%d%H"]
     assert propose_formats(["202601100005"]) == ["%Y%m%d%H%M"]
+    assert propose_formats(["2601100005"]) == ["%y%m%d%H%M"]
+    assert propose_formats(["2026011000", "2026014600"]) == ["unix"]
 
 
 def test_equal_times_of_other_hours_stay_equal() -> None:

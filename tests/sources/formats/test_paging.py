@@ -1,6 +1,8 @@
 """Answers that are one page of several are recognised, whatever they call it."""
 
+import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +10,12 @@ import msgspec
 import pytest
 
 from gridtide.config.loading import parse
+from gridtide.entries.entry import Entry
 from gridtide.errors import FormatError, IncompleteError, QuotaError, UpstreamError
 from gridtide.sources import generic
 from gridtide.sources.contract import Page, Request, Response
 
+AT = datetime(2026, 2, 1, tzinfo=UTC)
 RECORDS = [{"time": f"2026-01-10T0{hour}:00Z", "mw": hour} for hour in range(2)]
 
 
@@ -51,6 +55,32 @@ def read_body(body: bytes, **keys: Any) -> Page:
         ({"meta": {"result_count": "480"}}, '"total": "meta.result_count"'),
         ({"@odata.count": 480}, r'"offset": "\$skip", "limit": \["\$top", 2\], "total": .*@odata.count'),
         ({"d": {"__count": "480"}}, r'"limit": \["\$top", 2\], "total": "d.__count"'),
+        ({"rowCount": 480}, '"total": "rowCount"'),
+        ({"meta": {"of": 480, "to": 2}}, '"total": "meta.of"'),
+        ({"page": 1, "of": 3}, '"page": "page", "last": "of"'),
+        ({"total": "1,480 records"}, '"total": "total"'),
+        ({"numberOfPages": "3"}, '"last": "numberOfPages"'),
+        ({"page": {"number": 0, "totalPages": 3}}, '"last": "page.totalPages", "first": 0'),
+        ({"page": "Page 1 of 3"}, '"page": "page", "last": "page"'),
+        ({"pagination": {"text": "1/3"}}, '"last": "pagination.text"'),
+        ({"range": "0-1/480"}, '"total": "range"'),
+        ({"message": "Showing 1 to 2 of 1,480 entries"}, '"total": "message"'),
+        ({"message": "2 of 480 records"}, '"total": "message"'),
+        ({"remaining": 7}, '"offset": "offset"'),
+        ({"info": {"records_left": "7"}}, '"offset": "offset"'),
+        ({"complete": False}, '"offset": "offset"'),
+        ({"last": False, "page": 0}, '"page": "page", "last": "last != `false`", "first": 0'),
+        ({"meta": {"hasMore": "yes", "pageNo": 1}}, '"page": "pageNo", "last": "meta.hasMore != `.*yes.*`"'),
+        ({"more": 1}, '"offset": "offset"'),
+        ({"next": True}, '"offset": "offset"'),
+        ({"incomplete_results": True}, '"offset": "offset"'),
+        ({"warnings": ["Result truncated at 2 rows"]}, '"offset": "offset"'),
+        ({"notice": "Limited to 2 rows"}, '"offset": "offset"'),
+        ({"nextPage": 2, "page": 1}, '"cursor": "nextPage", "param": "page"'),
+        ({"next_offset": "2"}, '"cursor": "next_offset", "param": "offset"'),
+        ({"nextMarker": "a2"}, '"cursor": "nextMarker", "param": "marker"'),
+        ({"cursor": "a2"}, '"cursor": "cursor", "param": "cursor"'),
+        ({"pageInfo": {"hasNextPage": True, "endCursor": "a2"}}, '"cursor": "pageInfo.endCursor", "param": "after"'),
     ],
 )
 def test_an_answer_that_says_that_there_is_more_is_incomplete(fields: dict[str, Any], fix: str) -> None:
@@ -219,11 +249,111 @@ def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
         {"total": None},
         {"next_update": "/soon", "next_run": "2026-01-10T02:00Z"},
         {"area": {"count": 500}},
+        {"page": "Page 3 of 3", "pageNumber": 3, "remaining": 0},
+        {"complete": True, "last": "true", "incomplete": False, "more": 0},
+        {"hasMore": False, "next_cursor": "a2", "nextPage": 2},
+        {"page": 2, "nextPage": 2, "next_offset": 0, "next_marker": None, "next": -1, "cursor": ""},
+        {"rateLimit": {"limit": 5000, "remaining": 4998}, "requests_remaining": 7},
+        {"remaining": 4998, "reset": 1768003200},
+        {"next": "2026-01-11", "of": "Germany", "overflow": 7, "remaining": 7.5},
+        {"unit": {"complete": False, "remaining": 7, "of": 9, "text": "2 of 3 records"}},
+        {"message": "Unit 2 of 3 is out", "date": "01/02/2026", "period": "01-02/2026", "day": "2026-01-10"},
+        {"message": "Values are limited to 2 decimals", "range": "1-2/2", "showing": "2 of 2 records"},
+        {"searchSpecification": {"rowCount": 50000, "startRow": 1}},
     ],
 )
 def test_an_answer_that_says_nothing_of_the_kind_is_whole(fields: dict[str, Any]) -> None:
     """A last page, a sum called total, a count of something else, and other things that come next."""
     assert read(fields).observations.num_rows == 2
+
+
+def test_a_list_of_a_description_and_records_says_that_there_is_more() -> None:
+    """As of the World Bank, whose answers begin with an object that describes them."""
+    with pytest.raises(IncompleteError, match=r'"last": "\[0\].pages"') as refused:
+        read_body(msgspec.json.encode([{"page": 1, "pages": 3}, RECORDS]), records="[1]")
+    assert len(_follow(refused.value, msgspec.json.encode([{"page": 1, "pages": 3}, RECORDS]), records="[1]")) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [
+        ({"page": "Page 1 of 2"}, {"page": "Page 2 of 2"}),
+        ({"page": 1, "hasMore": True}, {"page": 2, "hasMore": False}),
+        ({"pageNo": 1, "isLast": "no"}, {"pageNo": 2, "isLast": "yes"}),
+        ({"page": 1, "of": 2}, {"page": 2, "of": 2}),
+        ({"showing": "1-2 of 4"}, {"showing": "3-4 of 4"}),
+        ({"total": "4 records"}, {"total": "4 records"}),
+        ({"next": 2}, {"next": None}),
+        ({"cursor": "a2"}, {"cursor": ""}),
+        ({"remaining": 2}, {"remaining": 0}),
+        ({"complete": False}, {"complete": True}),
+    ],
+)
+def test_the_proposed_pages_are_requested_until_the_last(first: dict[str, Any], last: dict[str, Any]) -> None:
+    """With the key that the message proposes, the first page has a next one, and that is the last."""
+    body = msgspec.json.encode({"data": RECORDS, **first})
+    with pytest.raises(IncompleteError, match="is one page of several") as refused:
+        read_body(body)
+    [following] = _follow(refused.value, body)
+    keys = {"records": "data", "time": "time", "value": "mw", "pages": _read_pages(refused.value)}
+    records = RECORDS if "complete" not in last and "remaining" not in last else RECORDS[:1]
+    final = Response(msgspec.json.encode({"data": records, **last}), datetime(2026, 2, 1, tzinfo=UTC))
+    assert generic.parse_response(_build_entry(keys), following, final).next_requests == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "pages"),
+    [
+        ({"links": {"next": "/load?page=2"}}, {"next": "links.nxt"}),
+        ({"next_cursor": "a2"}, {"cursor": "cursors.next", "param": "cursor"}),
+        ({"hasMore": True}, {"next": "next"}),
+        ({"remaining": 7}, {"link": True}),
+        ({"truncated": True}, {"offset": "offset", "limit": ["limit", 1000]}),
+    ],
+)
+def test_pages_that_end_where_the_answer_goes_on_are_incomplete(fields: dict[str, Any], pages: dict[str, Any]) -> None:
+    """A path that leads nowhere, and an upstream that answers fewer records than the limit, lose records."""
+    with pytest.raises(IncompleteError, match=r'no page follows, but .*Correct "pages"'):
+        read(fields, pages=pages)
+
+
+@pytest.mark.parametrize("pages", [None, {"link": True}, {"offset": "offset", "limit": ["limit", 1000]}])
+@pytest.mark.parametrize(
+    ("name", "text"), [("x-total-count", "480"), ("x-total", "480"), ("total-count", "1,480"), ("x-has-more", "true")]
+)
+def test_a_header_says_that_there_is_more(name: str, text: str, pages: dict[str, Any] | None) -> None:
+    """Also on the last of pages; a quota that remains says nothing of them."""
+    entry = _build_entry({"records": "data", "time": "time", "value": "mw"} | ({"pages": pages} if pages else {}))
+    body = msgspec.json.encode({"data": RECORDS})
+    with pytest.raises(IncompleteError, match=r"(?i)x?-?(total|has-more).* (says [\d]+ records, 2 came|is true)"):
+        generic.parse_response(entry, Request(entry.url), Response(body, AT, headers={name: text}))
+    whole = Response(body, AT, headers={"x-total-count": "2", "x-ratelimit-remaining": "7", "x-total-time": "90"})
+    assert generic.parse_response(entry, Request(entry.url), whole).record_count == 2
+
+
+def test_headers_with_numbers_of_pages_say_that_there_is_more() -> None:
+    """As GitLab's and WordPress', and pagination as JSON."""
+    entry = _build_entry({"records": "data", "time": "time", "value": "mw"})
+    for name, text in (("x-total-pages", "3"), ("x-wp-totalpages", "3"), ("x-pagination", '{"totalCount": 480}')):
+        response = Response(msgspec.json.encode({"data": RECORDS}), AT, headers={name: text})
+        with pytest.raises(IncompleteError, match="is one page of several"):
+            generic.parse_response(entry, Request(entry.url), response)
+
+
+def _build_entry(keys: dict[str, Any]) -> Entry:
+    api = {"name": "load", "url": "https://grid.example/load", "output_folder": "load", "source": "generic"}
+    return parse({"apis": [api | keys]}).apis[0]
+
+
+def _read_pages(error: IncompleteError) -> dict[str, Any]:
+    """The `pages` that the message proposes."""
+    pages, _ = json.JSONDecoder().raw_decode(error.fix, error.fix.index("{"))
+    return dict(pages)
+
+
+def _follow(error: IncompleteError, body: bytes, **keys: Any) -> Sequence[Request]:
+    """The requests that follow `body` with the `pages` that the message proposes."""
+    return read_body(body, **keys, pages=_read_pages(error)).next_requests
 
 
 @pytest.mark.parametrize(

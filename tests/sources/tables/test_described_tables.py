@@ -538,10 +538,17 @@ def test_a_day_of_25_hours_stands_beside_one_of_24() -> None:
     "line", ["<html><body>504</body></html>", "<!-- down -->", "ERROR: timeout", "java.io.IOException"]
 )
 def test_a_table_that_ends_in_a_failure_of_the_upstream_is_retried(line: str) -> None:
-    """It is no line to leave out by `footer`, as records after it would be lost."""
-    entry = parse(
-        {"apis": [{"name": "load", "url": "https://grid.example/load", "output_folder": "load", "time": "t"}]}
-    ).apis[0]
-    body = f"t,mw\n2026-01-10T00:00Z,1\n{line}\n".encode()
-    with pytest.raises(UpstreamError, match=r"broken off .* in line 3"):
-        generic.parse_response(entry, Request(entry.url), Response(body, datetime(2026, 2, 1, tzinfo=UTC)))
+    """Records after it would be lost; where it always is there, `footer` leaves it out."""
+    body = f"t,mw\n2026-01-10T00:00Z,1\n{line}\n"
+    with pytest.raises(UpstreamError, match=r'broken off .* in line 3. Try again later; if .* add "footer": 1$'):
+        _read_failing(body)
+    assert _read_failing(body, csv={"footer": 1}).record_count == 1
+    with pytest.raises(UpstreamError, match=r"broken off .* in line 3. Try again later$"):
+        _read_failing(f"{body}2026-01-10T01:00Z,2\n")
+
+
+def _read_failing(body: str, **keys: Any) -> Page:
+    """The page of a CSV with times in `t`."""
+    api = {"name": "load", "url": "https://grid.example/load", "output_folder": "load", "time": "t"} | keys
+    entry = parse({"apis": [api]}).apis[0]
+    return generic.parse_response(entry, Request(entry.url), Response(body.encode(), datetime(2026, 2, 1, tzinfo=UTC)))
