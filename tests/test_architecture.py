@@ -4,8 +4,10 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -405,3 +407,53 @@ def test_a_status_of_an_empty_lake_loads_no_arrow(tmp_path: Path) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stderr.splitlines()[-1] == "[]"
+
+
+NEVER_IMPORTED = {
+    "fastapi": "a bound on what Prefect imports",
+    "tzdata": "the zones of zoneinfo, where the system has none",
+    "alembic": "imported by MLflow, for runs in a store of SQL",
+    "scikit-learn": "imported by name, as it is an extra",
+}
+"""Dependencies that no module imports by a statement, with what needs them."""
+
+BROUGHT_ALONG = {
+    "botocore": "boto3",
+    "httpx": "prefect",
+    "uvicorn": "prefect",
+    "multidict": "aiohttp",
+    "yarl": "aiohttp",
+    "scipy": "scikit-learn",
+    "threadpoolctl": "scikit-learn",
+}
+"""Packages that modules import and `pyproject.toml` does not list, with the dependency of which they are a part."""
+
+
+def normalized(requirement: str) -> str:
+    """The normalized name of the distribution in a requirement."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement)[0]).lower()
+
+
+def declared_dependencies() -> set[str]:
+    """The distributions that `pyproject.toml` lists for users, not for the development of this project."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {**project["optional-dependencies"], "": project["dependencies"]}
+    return {
+        normalized(requirement)
+        for extra, requirements in extras.items()
+        if extra not in ("test", "bench", "lint")
+        for requirement in requirements
+    }
+
+
+def test_every_dependency_is_used_and_every_import_is_a_dependency() -> None:
+    """Each dependency is imported, or listed above with its reason; each imported package is a dependency, or part of
+    one."""
+    tops = {name.partition(".")[0] for path in FILES for name in imports(path)}
+    packages = packages_distributions()
+    third_party = tops - set(sys.stdlib_module_names) - set(LAYERS)
+    distributions = {top: {normalized(name) for name in packages.get(top, [top])} for top in third_party}
+    declared = declared_dependencies()
+    assert declared - set().union(*distributions.values()) == set(NEVER_IMPORTED)
+    assert {top for top, names in distributions.items() if not names & declared} == set(BROUGHT_ALONG)
+    assert set(BROUGHT_ALONG.values()) <= declared
