@@ -50,6 +50,9 @@ BACKWARDS: dict[tuple[str, str], str] = {}
 MOST_MODULES = 10
 """The maximum number of modules in a folder."""
 
+MOST_LINES = 60
+"""The maximum number of lines of a function."""
+
 PURE = ("errors", "periods", "clock", "variables", "observations")
 DOORS = {"aiohttp", "obstore", "boto3", "requests", "httpx", "urllib.request", "socket"}
 """Packages that only `http` and `lake` may use."""
@@ -121,11 +124,10 @@ def room_files(room: str) -> list[Path]:
     return [path for path in FILES if within(".".join(path.with_suffix("").parts), {room})]
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_imports_run_one_way(path: Path) -> None:
+def test_imports_run_one_way() -> None:
     """Imports run deployments → flows → tasks → gridtide, and never back."""
-    outer = set(LAYERS[: LAYERS.index(path.parts[0])])
-    assert [name for name in imports(path) if within(name, outer)] == []
+    outer = {layer: set(LAYERS[:number]) for number, layer in enumerate(LAYERS)}
+    assert [(path, name) for path in FILES for name in imports(path) if within(name, outer[path.parts[0]])] == []
 
 
 def room_of(module: str) -> str | None:
@@ -134,23 +136,25 @@ def room_of(module: str) -> str | None:
     return inside.partition(".")[0] or None if layer == "gridtide" else None
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if room_of(module)])
-def test_rooms_import_only_rooms_before_them(module: str) -> None:
+def allowed_rooms(room: str) -> set[str | None]:
+    """The rooms that `room` may import, and the package itself."""
+    neighbours = set().union(*(pair for pair in NEIGHBOURS if room in pair)) - {room}
+    return {*ROOMS[: ROOMS.index(room) + 1], None} - neighbours
+
+
+def test_rooms_import_only_rooms_before_them() -> None:
     """A module of gridtide imports only its own room and rooms before it, and no neighbour; imports for types count."""
-    room = room_of(module)
-    assert room in ROOMS, f"{room} has no place in ROOMS"
-    allowed = set(ROOMS[: ROOMS.index(room) + 1])
-    for pair in NEIGHBOURS:
-        if room in pair:
-            allowed -= pair - {room}
-    beyond = [name for name in own_imports(module) if room_of(name) not in {*allowed, None}]
-    assert [name for name in beyond if (module, name) not in BACKWARDS] == []
+    rooms = {module: room for module in MODULES if (room := room_of(module))}
+    assert set(rooms.values()) <= set(ROOMS), "a room has no place in ROOMS"
+    allowed = {room: allowed_rooms(room) for room in ROOMS}
+    edges = [(module, name) for module in rooms for name in own_imports(module) if (module, name) not in BACKWARDS]
+    assert [(module, name) for module, name in edges if room_of(name) not in allowed[rooms[module]]] == []
 
 
-@pytest.mark.parametrize("folder", folders())
-def test_no_circle_in_any_folder(folder: str) -> None:
+def test_no_circle_in_any_folder() -> None:
     """The modules and packages of a folder have no circular imports; imports for types count."""
-    assert circle(child_graph(folder, without=BACKWARDS)) == []
+    circles = {folder: circle(child_graph(folder, without=BACKWARDS)) for folder in folders()}
+    assert {folder: modules for folder, modules in circles.items() if modules} == {}
 
 
 def test_backwards_imports_are_listed_only_while_they_last() -> None:
@@ -164,11 +168,10 @@ def test_a_circle_is_found() -> None:
     assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-@pytest.mark.parametrize("folder", folders())
-def test_folders_stay_small(folder: str) -> None:
+def test_folders_stay_small() -> None:
     """A folder has at most ten modules."""
-    modules = [path for path in (ROOT / folder.replace(".", "/")).glob("*.py") if path.name != "__init__.py"]
-    assert len(modules) <= MOST_MODULES
+    counts = Counter(str(path.parent) for path in FILES if path.name != "__init__.py")
+    assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
 
 
 TESTS = ROOT / "tests"
@@ -302,11 +305,12 @@ def test_names_in_the_table_are_in_the_files_beside_them() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[0] == "gridtide"], ids=str)
-def test_the_domain_knows_no_orchestrator_and_one_file_knows_mlx(path: Path) -> None:
+def test_the_domain_knows_no_orchestrator_and_one_file_knows_mlx() -> None:
     """gridtide does not import Prefect, and only mlx_store.py imports MLX."""
-    unknown = {"prefect", "prefect_aws"} | ({"mlx"} if path.name != "mlx_store.py" else set())
-    assert [name for name in imports(path) if within(name, unknown)] == []
+    unknown = ("prefect", "prefect_aws", "mlx")
+    domain = [path for path in FILES if path.parts[0] == "gridtide"]
+    imported = {(path.name, name) for path in domain for name in imports(path) if within(name, unknown)}
+    assert {(file, name.partition(".")[0]) for file, name in imported} == {("mlx_store.py", "mlx")}
 
 
 def is_pure(path: Path) -> bool:
@@ -316,11 +320,12 @@ def is_pure(path: Path) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if is_pure(p)], ids=str)
-def test_pure_code_opens_no_door(path: Path) -> None:
+def test_pure_code_opens_no_door() -> None:
     """Pure modules import neither network and storage nor the modules that use them."""
     doors = DOORS | {"gridtide.http", "gridtide.lake", "gridtide.collect", "gridtide.mlx_store"}
-    assert [name for name in imports(path) if within(name, doors)] == []
+    pure = [path for path in FILES if is_pure(path)]
+    assert len(pure) > len(PURE)
+    assert [(path, name) for path in pure for name in imports(path) if within(name, doors)] == []
 
 
 def public(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
@@ -332,22 +337,22 @@ def public(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
                 yield from public(child, f"{prefix}{child.name}.")
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_what_is_public_says_what_it_does(path: Path) -> None:
+def test_what_is_public_says_what_it_does() -> None:
     """Every public module, class, function and method has a docstring."""
-    tree = parsed(path)
-    assert ast.get_docstring(tree), path
-    silent = [name for name, node in public(tree) if not ast.get_docstring(node)]  # type: ignore[arg-type]
-    assert silent == []
+    assert [path for path in FILES if not ast.get_docstring(parsed(path))] == []
+    documented = [(path, name, node) for path in FILES for name, node in public(parsed(path))]
+    assert [(path, name) for path, name, node in documented if not ast.get_docstring(node)] == []  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_functions_stay_short(path: Path) -> None:
-    """No function is longer than 60 lines."""
-    tree = parsed(path)
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    long = {f.name: size for f in functions if (size := (f.end_lineno or f.lineno) - f.lineno + 1) > 60}
-    assert long == {}
+def test_functions_stay_short() -> None:
+    """No function is longer than `MOST_LINES`."""
+    functions = [
+        (path, node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
+        for path in FILES
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert [(path, name, lines) for path, name, lines in functions if lines > MOST_LINES] == []
 
 
 def test_every_room_has_its_names_counted() -> None:
