@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,7 +20,7 @@ from gridtide.evaluation.forecasters import learned
 from gridtide.evaluation.scoring import evaluate_set
 from tests.support.sets import write_demand_set, write_training_set
 
-pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is an extra")
 
 OPERATOR, FORECAST, WEATHER = (
     "eia/ISNE/demand_forecast_day_ahead",

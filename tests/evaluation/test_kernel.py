@@ -1,5 +1,6 @@
 """Kernel regression: it is the mean of a Gaussian process, sees only what was known, and learns from few windows."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from gridtide.evaluation.folds import known_before
 from gridtide.evaluation.forecasters import kernel
 from tests.support.sets import write_demand_set
 
-pytest.importorskip("sklearn", reason="scikit-learn is an extra")
+pytestmark = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn is an extra")
 
 FUTURE = ["open_meteo/boston/temperature_2m_forecast", "eia/ISNE/demand_forecast_day_ahead"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import msgspec
 import numpy as np
@@ -69,11 +71,17 @@ def daily(days: int, value: Value) -> list[Row]:
 
 def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list[Row]]]:
     """Source, rule and rows by name; the values follow the hour of the day with some noise."""
-    noise = np.random.default_rng(seed)
+    return {name: (source, rule, list(rows)) for name, (source, rule, rows) in make_up(days, seed).items()}
+
+
+@cache
+def make_up(days: int, seed: int) -> dict[str, tuple[str, Available, list[Row]]]:
+    """The rows of `every_kind`, which many tests use and some modules while they are collected: made up once."""
     hours = days * 24
+    noise = iter(np.random.default_rng(seed).normal(size=20 * hours).tolist())  # a number at a time takes longer
 
     def value(hour: float) -> float:
-        return float(np.round(100 + 10 * np.sin(hour * 2 * np.pi / 24) + noise.normal(), 3))
+        return round(100 + 10 * math.sin(hour * 2 * math.pi / 24) + next(noise), 3)
 
     def warmth(hour: float) -> float:
         return value(hour) - 85

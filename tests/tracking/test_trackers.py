@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from gridtide.tracking.trackers import hide_secrets, load_trackers, track_set
 from gridtide.training import manifest
 from tests.support.sets import training_set
 
-mlflow = pytest.importorskip("mlflow", reason="gridtide[mlflow] is not installed")
+pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="gridtide[mlflow] is not installed")
 
 PASSWORD = "planted-71c5e0"
 
@@ -43,6 +44,8 @@ def write_tracked_set(folder: Path, seq_len: int = 24) -> TrackedSet:
 def test_a_prepared_set_is_a_run_with_its_dataset(tmp_path: Path, store: Path) -> None:
     """The run has the spec, the sizes, all documents, and a dataset with fingerprint, statistics and columns; the same
     set gets no second run, another set does; a training run refers to the dataset that is there."""
+    import mlflow
+
     from gridtide.tracking.mlflow_runs import load_mlflow_dataset
 
     record = write_tracked_set(tmp_path)
@@ -89,6 +92,8 @@ def test_a_prepared_set_is_a_run_with_its_dataset(tmp_path: Path, store: Path) -
 
 def test_a_run_that_fails_is_no_run_of_the_set(tmp_path: Path, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts that cannot be stored fail the run and are a problem; the next attempt makes a run."""
+    import mlflow
+
     (tmp_path / "blocked").write_text("a file, where a folder is needed")
     mlflow.create_experiment("blocked", artifact_location=str(tmp_path / "blocked"))
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "blocked")

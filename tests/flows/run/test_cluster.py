@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.util import find_spec
 from itertools import product
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -36,8 +37,10 @@ from tests.support import grids
 from tests.support.lakes import HOUR, entry, put
 from tests.support.upstreams.eia_upstream import JANUARY, StartUpstream
 
-pytest.importorskip("distributed", reason="gridtide[dask] is not installed")
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [
+    pytest.mark.skipif(find_spec("distributed") is None, reason="gridtide[dask] is not installed"),
+    pytest.mark.usefixtures("prefect_server"),
+]
 
 HOURS = 4 * 1440
 END = JANUARY + timedelta(hours=HOURS)

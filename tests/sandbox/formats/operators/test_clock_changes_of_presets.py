@@ -3,12 +3,11 @@ there twice, and prices are those of the simulated grid."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 import msgspec
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -89,13 +88,23 @@ def without_archive(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, archive=None) if entry.source == "nyiso" else entry
 
 
-def list_vintages(table: pa.Table) -> dict[tuple[str, str, Any], list[tuple[datetime, datetime]]]:
-    """The intervals of each series and publication, in order."""
-    intervals = defaultdict(list)
-    for row in table.select(["location", "variable", "published_at", "interval_start", "interval_end"]).to_pylist():
-        key = row["location"], row["variable"], row["published_at"]
-        intervals[key].append((row["interval_start"], row["interval_end"]))
-    return {key: sorted(spans) for key, spans in intervals.items()}
+SERIES = ["location", "variable", "published_at"]
+"""The columns that tell a series in one publication."""
+
+
+def list_intervals(table: pa.Table) -> pd.DataFrame:
+    """The intervals of each series in one publication, in order; as columns, as answers about a year have a million."""
+    columns = [*SERIES, "interval_start", "interval_end"]
+    intervals = table.select(columns).to_pandas(strings_to_categorical=True)
+    intervals["published_at"] = intervals["published_at"].fillna(pd.Timestamp(0, tz="UTC"))
+    return intervals.sort_values(columns, ignore_index=True)
+
+
+def find_overlaps(intervals: pd.DataFrame) -> pd.DataFrame:
+    """The intervals that begin before the one before them in their series ends."""
+    earlier = intervals.shift()
+    of_one_series = (intervals[SERIES] == earlier[SERIES]).all(axis=1)
+    return intervals[of_one_series & (intervals["interval_start"] < earlier["interval_end"])]
 
 
 @pytest.mark.parametrize("season", ["spring", "autumn"])
@@ -107,15 +116,15 @@ async def test_a_day_of_a_clock_change_is_stored_whole(name: str, product: str, 
     entry = without_archive(entry_of(name, product, **keys))
     now = asked.end + timedelta(days=4)
     table = await collect_observations(entry, asked, now=now)
-    covered: dict[tuple[str, str], set[tuple[datetime, datetime]]] = defaultdict(set)
-    for (location, variable, _), spans in list_vintages(table).items():
-        different = sorted(set(spans))
-        assert len(different) == len(spans) or entry.past, "only what was generated is repeated, by each posting"
-        assert all(earlier[1] <= later[0] for earlier, later in pairwise(different))
-        covered[location, variable] |= {span for span in spans if day.start <= span[0] < day.end}
-    assert covered
-    for series, intervals in covered.items():
-        starts = sorted(start for start, _ in intervals)
+    intervals = list_intervals(table)
+    assert entry.past or not intervals.duplicated().any(), "only what was generated is repeated, by each posting"
+    assert find_overlaps(intervals.drop_duplicates()).empty
+    within_day = intervals[intervals["interval_start"].between(day.start, day.end, inclusive="left")]
+    assert set(zip(within_day["location"], within_day["variable"], strict=True)) == set(
+        zip(intervals["location"], intervals["variable"], strict=True)
+    )
+    for series, rows in within_day.groupby(["location", "variable"], observed=True):
+        starts = sorted(rows["interval_start"].unique())
         step = min(later - earlier for earlier, later in pairwise(starts))
         hours = {start.replace(minute=0, second=0, microsecond=0) for start in starts}
         assert len(hours) == day.duration // timedelta(hours=1), series
