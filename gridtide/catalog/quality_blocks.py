@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridtide.catalog.records import QualityBlock
 from gridtide.lake import Lake
-from gridtide.quality.flags import Flag
+from gridtide.quality.flags import Flag, find_worst
 from gridtide.quality.table import is_monthly, read_verdicts
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ DAYS_JUDGED = 30
 DAYS_SHOWN = 120
 """How many days of the calendar are shown."""
 
-GRAVITY = (Flag.NOT_EVALUATED, Flag.GOOD, Flag.SUSPECT, Flag.MISSING, Flag.FAIL)
-"""The flags from the least grave to the gravest. A day of which a check was not evaluated is good if another one is."""
-
 
 async def read_quality(lake: Lake) -> dict[str, QualityBlock]:
     """Returns what the checks of stored values found of each series, by its name; empty if there is no table. Raises
@@ -36,7 +33,7 @@ async def read_quality(lake: Lake) -> dict[str, QualityBlock]:
 
 
 def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock]:
-    """Returns the block of each series in `verdicts`: a day has the gravest flag of its checks."""
+    """Returns the block of each series in `verdicts`: a day has the worst flag of its checks."""
     from gridtide.quality.relations.pair_verdicts import tabulate_months  # loads NumPy, which `gridtide status` avoids
 
     verdicts = list(verdicts)
@@ -49,7 +46,7 @@ def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock
         if is_monthly(verdict.check):
             continue  # it is not about the day that it has
         flags = flags_by_series[verdict.series]
-        flags[verdict.day] = find_gravest((flags.get(verdict.day, Flag.NOT_EVALUATED), verdict.flag))
+        flags[verdict.day] = find_worst((flags.get(verdict.day, Flag.NOT_EVALUATED), verdict.flag))
     return {
         series: replace(_build_block(flags), comparisons=comparisons[series])
         for series, flags in sorted(flags_by_series.items())
@@ -58,7 +55,7 @@ def summarize_verdicts(verdicts: Iterable[DayVerdict]) -> dict[str, QualityBlock
 
 @dataclass(frozen=True, slots=True)
 class EntryQuality:
-    """What the checks of stored values found of an entry: the gravest `flag` of the last seven days that were judged,
+    """What the checks of stored values found of an entry: the worst `flag` of the last seven days that were judged,
     the last of which is `until`; the number of `series` judged in the last 30 days, of those that are `bad`, and of
     those that disagree with their reference, another source or what was forecast, in the last month."""
 
@@ -93,17 +90,12 @@ def summarize_entry_quality(verdicts: Iterable[DayVerdict], names: Set[str]) -> 
     last_month = max((verdict.day for verdict in monthly), default=until)
     of_month = [verdict for verdict in monthly if verdict.day == last_month]
     return EntryQuality(
-        find_gravest(verdict.flag for verdict in latest if verdict.day > until - timedelta(days=DAYS_COUNTED)),
+        find_worst(verdict.flag for verdict in latest if verdict.day > until - timedelta(days=DAYS_COUNTED)),
         until,
         len({verdict.series for verdict in latest}),
         len(find_bad_series([*latest, *of_month])),
         len({verdict.series for verdict in of_month if verdict.flag == Flag.SUSPECT}),
     )
-
-
-def find_gravest(flags: Iterable[Flag]) -> Flag:
-    """Returns the gravest of `flags`, of which there is at least one."""
-    return max(flags, key=GRAVITY.index)
 
 
 def _build_block(flags: Mapping[date, Flag]) -> QualityBlock:
@@ -115,7 +107,7 @@ def _build_block(flags: Mapping[date, Flag]) -> QualityBlock:
         for day, flag in sorted(flags.items())
         if day > last_day - timedelta(days=DAYS_SHOWN)
     }
-    return QualityBlock(name_flag(find_gravest(latest)), dict(sorted(counts.items())), calendar)
+    return QualityBlock(name_flag(find_worst(latest)), dict(sorted(counts.items())), calendar)
 
 
 def name_flag(flag: Flag) -> str:

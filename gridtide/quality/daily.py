@@ -199,15 +199,6 @@ def _recall_clock(name: str, start: datetime, clocks: ClockHistory) -> list[floa
     return [offset for day, offset in clocks.get(name, {}).items() if first <= day < end and offset == offset]
 
 
-SEVERITY = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.MISSING, Flag.SUSPECT, Flag.FAIL)
-"""The flags from the best to the worst."""
-
-
-def find_worst(flags: Sequence[int]) -> Flag:
-    """Returns the worst of `flags`, at least one."""
-    return Flag(max(flags, key=lambda flag: SEVERITY.index(Flag(flag))))
-
-
 DECISIVE = ("accuracy", "consistency", "clock")
 """The checks that make a series bad; so does a lag behind another source of the same quantity."""
 

@@ -6,7 +6,7 @@ version 1.2, 2020: the primary flags of table 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -26,6 +26,16 @@ class Flag(IntEnum):
     SUSPECT = 3
     FAIL = 4
     MISSING = 9
+
+
+SEVERITY = (Flag.NOT_EVALUATED, Flag.GOOD, Flag.SUSPECT, Flag.MISSING, Flag.FAIL)
+"""The flags from the best to the worst. A day of which one check was not evaluated is good if another one is; what is
+suspect may still be right, what is missing is certainly not there."""
+
+
+def find_worst(flags: Iterable[int]) -> Flag:
+    """Returns the worst of `flags`, of which there is at least one."""
+    return max(map(Flag, flags), key=SEVERITY.index)
 
 
 @dataclass(frozen=True)

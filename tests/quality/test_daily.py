@@ -16,7 +16,7 @@ from gridtide.catalog.quality_blocks import summarize_verdicts
 from gridtide.lake import Lake
 from gridtide.periods import DAY, EPOCH
 from gridtide.quality import Flag
-from gridtide.quality.daily import DayVerdict, HourlySeries, find_bad_series, find_worst, judge_days
+from gridtide.quality.daily import DayVerdict, HourlySeries, find_bad_series, judge_days
 from gridtide.quality.table import QUALITY_FOLDER, encode_verdicts, read_verdicts, write_verdicts
 from tests.quality.test_screening import demand_wave
 from tests.quality.test_solar_clock import solar_generation
@@ -145,7 +145,7 @@ def test_series_that_are_never_there_are_not_evaluated() -> None:
 
 
 def test_a_series_is_bad_by_its_last_day() -> None:
-    """A fault of the last day makes a series bad, one that is over does not; the worst flag of several counts."""
+    """A fault of the last day makes a series bad, one that is over does not."""
     series = balanced_system()
     series["demand"][20 * 24] = -5
     assert find_bad_series(list(judge(series).values())) == {}
@@ -154,7 +154,6 @@ def test_a_series_is_bad_by_its_last_day() -> None:
     assert {name: [verdict.check for verdict in verdicts] for name, verdicts in bad.items()} == {
         "eia/ISNE/demand": ["accuracy"]
     }
-    assert find_worst([Flag.GOOD, Flag.SUSPECT, Flag.MISSING]) == Flag.SUSPECT
 
 
 VERDICTS = [

@@ -19,8 +19,8 @@ from flows.run.report import (
     sum_results,
 )
 from gridtide.errors import list_first
-from gridtide.quality.daily import DayVerdict, find_bad_series, find_worst
-from gridtide.quality.flags import Flag
+from gridtide.quality.daily import DayVerdict, find_bad_series
+from gridtide.quality.flags import Flag, find_worst
 from gridtide.quality.relations.pair_verdicts import PAIR_MEASURES, tabulate_months
 from gridtide.quality.relations.presence import CAME, WENT
 from gridtide.quality.table import is_monthly

@@ -8,17 +8,22 @@ A run never fails because of its metrics: one warning says what was not exported
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from flows.run.metrics.samples import HELP, RunSamples, Sample
+
+if TYPE_CHECKING:
+    from aiohttp import ClientTimeout
 
 PUSHGATEWAY = "GRIDTIDE_PUSHGATEWAY"
 """The variable with the URL of a Pushgateway; user and password may be part of it."""
@@ -29,7 +34,7 @@ ADDRESS = "GRIDTIDE_METRICS_ADDRESS"
 JOB = "gridtide"
 
 PUSH_TIMEOUT = 5.0
-"""Seconds after which a push is given up."""
+"""Seconds after which a push is given up, also if its answer comes byte by byte."""
 
 CONCURRENT_PUSHES = 8
 """Pushes at the same time, one per entry. In turn, each entry would wait `PUSH_TIMEOUT` for a gateway that is away."""
@@ -54,8 +59,7 @@ def export_samples(samples: RunSamples) -> list[str]:
             try:
                 push_samples(gateway, samples)
             except Exception as error:  # whatever another server leads to
-                reason = _describe_error(error)
-                warnings.append(f"metrics are not on the Pushgateway {gateway.address}: {reason}. {GATEWAY_FIX}")
+                warnings.append(f"metrics are not on the Pushgateway {gateway.address}: {error}. {GATEWAY_FIX}")
     if os.environ.get(ADDRESS):
         try:
             save_samples(find_metrics_folder(), samples)
@@ -91,7 +95,7 @@ def push_samples(gateway: Gateway, samples: RunSamples) -> None:
     """Pushes `samples` to the `gateway`: a group of metrics for the flow, and one for each entry, so that a run with
     some entries does not remove those of the others.
 
-    Raises `OSError` or `ValueError` if a push fails, `ImportError` without prometheus-client.
+    Raises `OSError`, `ValueError` or an error of aiohttp if a push fails, `ImportError` without prometheus-client.
     """
     groups = [({"flow": samples.flow}, samples.of_run)]
     groups += [({"flow": samples.flow, "entry": entry}, own) for entry, own in samples.of_entries.items()]
@@ -101,19 +105,42 @@ def push_samples(gateway: Gateway, samples: RunSamples) -> None:
 
 
 def _push_group(gateway: Gateway, grouping: dict[str, str], samples: Iterable[Sample]) -> None:
+    import aiohttp
     from prometheus_client import CollectorRegistry, push_to_gateway
-    from prometheus_client.exposition import basic_auth_handler, default_handler
 
     registry = CollectorRegistry()
     own_labels = [Sample(sample.metric, sample.value, _drop_labels(sample.labels, grouping)) for sample in samples]
     registry.register(SampleCollector(lambda: own_labels))
 
-    def send(url: str, method: str, timeout: float | None, headers: Any, data: bytes) -> Callable[[], None]:
-        if gateway.user is None:
-            return default_handler(url, method, timeout, headers, data)
-        return basic_auth_handler(url, method, timeout, headers, data, gateway.user, gateway.password)
+    def prepare_push(url: str, method: str, timeout: float, headers: Any, data: bytes) -> Callable[[], None]:
+        return lambda: asyncio.run(_push(gateway, method, url, aiohttp.ClientTimeout(total=timeout), headers, data))
 
-    push_to_gateway(gateway.address, JOB, registry, grouping, PUSH_TIMEOUT, send)
+    push_to_gateway(gateway.address, JOB, registry, grouping, PUSH_TIMEOUT, prepare_push)
+
+
+async def _push(gateway: Gateway, method: str, url: str, longest: ClientTimeout, headers: Any, data: bytes) -> None:
+    """Sends a push that takes `longest` as a whole: prometheus-client waits that long for each byte of an answer.
+
+    Raises `OSError` or an error of aiohttp unless the gateway accepts it.
+    """
+    import aiohttp
+    from yarl import URL
+
+    sent_headers = dict(headers)
+    if gateway.user is not None:
+        pair = base64.b64encode(f"{gateway.user}:{gateway.password}".encode())
+        sent_headers["Authorization"] = f"Basic {pair.decode()}"
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=longest, trust_env=True) as session,
+            session.request(
+                method, URL(url, encoded=True), data=data, headers=sent_headers, allow_redirects=False
+            ) as answer,
+        ):
+            if answer.status >= 300:
+                raise OSError(f"it answered {answer.status} {answer.reason}")
+    except TimeoutError:
+        raise TimeoutError(f"no answer within {longest.total:g} s") from None
 
 
 class SampleCollector:
@@ -193,7 +220,3 @@ def _as_record(sample: Sample) -> _Record:
 
 def _drop_labels(labels: Mapping[str, str], grouping: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in labels.items() if name not in grouping}
-
-
-def _describe_error(error: Exception) -> str:
-    return str(getattr(error, "reason", "") or error)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from gridtide.quality.cross_checks import Comparison, compare_months
-from gridtide.quality.daily import DayVerdict, HourlySeries, find_worst
-from gridtide.quality.flags import Flag
+from gridtide.quality.daily import DayVerdict, HourlySeries
+from gridtide.quality.flags import Flag, find_worst
 from gridtide.quality.relations.pairs import SeriesPair
 from gridtide.quality.table import is_monthly
 from gridtide.variables import find_hourly_conversion

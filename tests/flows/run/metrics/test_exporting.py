@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socketserver
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -138,6 +141,30 @@ async def test_a_gateway_that_is_away_is_one_warning(
     assert warning.startswith("metrics are not on the Pushgateway")
     assert 'install "gridtide[metrics]"' in warning
     assert "planted-secret" not in caplog.text
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 O", b"HTTP/1.1 200 OK\r\nX-Slow: "])
+def test_an_answer_byte_by_byte_is_given_up(answer: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that never ends its answer does not hold a run: the warning says how long it was waited for."""
+    monkeypatch.setattr(exporting, "PUSH_TIMEOUT", 0.5)
+    ended = threading.Event()
+
+    class Trickle(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                self.request.recv(65536)
+                self.request.sendall(answer)
+                while not ended.wait(0.05):
+                    self.request.sendall(answer[-1:])
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Trickle) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(PUSHGATEWAY, f"http://127.0.0.1:{server.server_address[1]}")
+        warnings = exporting.export_samples(list_samples("ingest", report(RESULT), FINISHED))
+        ended.set()
+        server.shutdown()
+    (warning,) = warnings
+    assert "no answer within 0.5 s" in warning
 
 
 @pytest.mark.slow
