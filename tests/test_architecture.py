@@ -184,6 +184,14 @@ def test_folders_of_tests_stay_small() -> None:
     assert {folder: count for folder, count in counts.items() if count > MOST_MODULES} == {}
 
 
+def test_tests_of_one_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """The scheduler of pytest-xdist reads the group of a test from its id. With versions that do not agree on that,
+    the tests of a module run in all processes, each of which starts the servers of the module."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("tests are not distributed by groups")
+    assert request.node.nodeid.endswith("@tests/test_architecture.py")
+
+
 KINDS_OF_TESTS = {"properties", "faults", "e2e", "docs", "benchmarks", "support", "fixtures"}
 """Folders of tests about more than one room, and folders without tests."""
 
