@@ -240,11 +240,18 @@ class Entry(StrictStruct, frozen=True, kw_only=True):
         identity |= {"time": " ".join(self.time) or None, "value": list(self.value)}
         default_values = {"value": {column: SeriesNames() for column in self.value}} | _DEFAULTS
         identity |= {
-            f"{name}.": _write_key(getattr(self, name))
+            f"{name}.": _write_key(key_value)
             for name in ("value", *_LAYOUT_KEYS)
-            if getattr(self, name) != default_values[name]
+            if (key_value := _spell_key(getattr(self, name))) != _spell_key(default_values[name])
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _spell_key(key_value: Any) -> Any:
+    """Returns the value of a key as it was always part of the fingerprint: with the decimal point that is not named."""
+    if isinstance(key_value, NumberStyle):
+        return msgspec.structs.replace(key_value, decimal=key_value.decimal_mark)
+    return key_value
 
 
 def _write_key(key_value: Any) -> Any:

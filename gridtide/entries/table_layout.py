@@ -113,7 +113,8 @@ class Csv(StrictStruct, frozen=True):
 class NumberStyle(StrictStruct, frozen=True):
     """How numbers are written, and which texts and numbers mean an absent value in addition to the usual ones."""
 
-    decimal: Character = "."
+    decimal: Character | None = None
+    """The mark before decimals; None is a point that the entry does not name, which may be doubted."""
     thousands: Character | None = None
     nulls: tuple[str | int | float, ...] = ()
     strip: tuple[Text, ...] = ()
@@ -123,8 +124,13 @@ class NumberStyle(StrictStruct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if one character has two meanings."""
-        if self.decimal == self.thousands:
+        if self.decimal_mark == self.thousands:
             raise ValueError('has the same character as "decimal" and "thousands"; correct one')
+
+    @property
+    def decimal_mark(self) -> str:
+        """The mark before decimals."""
+        return self.decimal or "."
 
 
 class Hours(StrictStruct, frozen=True):

@@ -11,7 +11,7 @@ import pytest
 
 from gridtide.config.loading import parse
 from gridtide.entries.entry import Entry
-from gridtide.errors import ConfigurationError, FormatError, UpstreamError
+from gridtide.errors import ConfigurationError, FormatError, QuotaError, UpstreamError
 from gridtide.observations.identity import resolve_repeats
 from gridtide.observations.table import empty
 from gridtide.periods import Period, local_day
@@ -221,7 +221,7 @@ def test_a_list_of_locations_is_refused() -> None:
         ([{"a": "2024-01-01", "v": 1}], {"time": "t"}, "no record has a column t; the columns are: a, v"),
         ([{"a": "2024-01-01", "v": 1}], {"value": ["v", "w"]}, "no record has a column w"),
         ([{"a": "2024-01-01", "v": "x"}], {}, 'none of v holds numbers.*"value"'),
-        ("Service unavailable, try later", {"time": "t"}, "neither JSON nor XML, nor CSV"),
+        ("The load of the grid by hour", {"time": "t"}, "neither JSON nor XML, nor CSV"),
     ],
 )
 def test_answers_of_another_shape_say_what_is_there(body: Any, keys: dict[str, Any], says: str) -> None:
@@ -242,6 +242,42 @@ def test_bodies_that_are_no_answer_may_pass(body: str) -> None:
     """Truncated bodies and web pages are retried."""
     with pytest.raises(UpstreamError, match="grid_load: "):
         read(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Service unavailable, try later",
+        "Internal server error",
+        '"Internal server error"',
+        "java.lang.NullPointerException\n  at Load.read",
+        '{"message": "Internal server error"}',
+        '{"timestamp": "2026-01-10T00:00Z", "path": "/load", "detail": "Not found"}',
+        '{"Message": "An error has occurred."}',
+    ],
+)
+@pytest.mark.parametrize("keys", [{"time": "t"}, {"time": "t", "records": "data"}])
+def test_a_message_alone_is_the_upstream_s_own_and_may_pass(body: str, keys: dict[str, Any]) -> None:
+    """It is shown as the upstream wrote it, whatever the keys say of records."""
+    with pytest.raises(
+        UpstreamError, match=r"grid_load: (the answer has a message instead of|the body is neither JSON)"
+    ):
+        read(body, **keys)
+
+
+@pytest.mark.parametrize("body", ["Too many requests", '{"message": "API rate limit exceeded"}'])
+def test_a_message_alone_about_a_quota_is_one(body: str) -> None:
+    """The next request waits."""
+    with pytest.raises(QuotaError, match=r"grid_load: (the answer has a message instead of|the body is neither JSON)"):
+        read(body, time="t")
+
+
+@pytest.mark.parametrize("keys", [{"time": "t"}, {"time": "t", "records": "data"}])
+def test_a_message_alone_that_there_is_no_data_is_an_answer_without_records(keys: dict[str, Any]) -> None:
+    """As beside an empty list; an object with anything else is one of another shape."""
+    assert read({"message": "No data for this period"}, **keys).record_count == 0
+    with pytest.raises(FormatError, match="grid_load: "):
+        read({"message": "No data for this period", "zone": "A"}, **keys)
 
 
 def test_a_byte_order_mark_is_passed_over() -> None:

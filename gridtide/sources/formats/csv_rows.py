@@ -35,7 +35,13 @@ from gridtide.sources.formats.cells import (
     number_positions,
     split_alternatives,
 )
-from gridtide.sources.formats.numbers import has_infinite, list_null_texts, parse_plain_numbers, remove_group_marks
+from gridtide.sources.formats.numbers import (
+    has_infinite,
+    list_null_texts,
+    parse_number,
+    parse_plain_numbers,
+    remove_group_marks,
+)
 
 BLOCK_BYTES = 1 << 20
 """The bytes of rows that are cut into cells at a time. Of wide rows of numbers, the observations take forty times as
@@ -59,6 +65,9 @@ FIRST_LINES = 12
 END_BYTES = 1 << 14
 LINES_COMPARED = 5
 """The bytes and lines at either end of the rows that show how records look."""
+
+NO_TABLE = "the body is neither JSON nor XML, nor CSV with a header"
+"""What happened if a body has no table."""
 
 NAMELESS = "column {}"
 """The name of a column without a name in the header."""
@@ -400,7 +409,8 @@ def _read_header(
     if len(first_names) < 2 or (missing and len(missing) == len(columns) and style.header == 1):
         _refuse_header(entry, lines, delimiter, columns, len(first_names))
     if header_lines >= len(lines) and columns and missing:
-        raise FormatError(entry, f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}")
+        raise FormatError(entry, f"{NO_TABLE}: {lines[0][:80]!r}")
+    _refuse_second_header(entry, lines, rows, delimiter, header_lines)
     return _join_names(entry, rows, first_names), header_lines
 
 
@@ -429,16 +439,25 @@ def _refuse_header(entry: str, lines: Sequence[str], delimiter: str, columns: Se
             if number and expected_names and expected_names <= names:
                 shared = _find_common_mark(lines[:number])
                 begin = line.strip()[:20].rstrip()
-                fix = (
-                    f'"comment": "{shared}"'
-                    if shared
-                    else f'"skip": {json.dumps(f"until:{begin}", ensure_ascii=False)}'
-                )
+                fix = f'"comment": "{shared}"' if shared else f'"skip": {_quote(f"until:{begin}")}'
+                if not shared and _is_above(lines[number - 1], line, mark):
+                    fix = f'"skip": {_quote("until:" + lines[number - 1].strip()[:20])}, "header": 2'
                 happened = f"the first line of the CSV is {lines[0].strip()[:80]!r}, its header is line {number + 1}"
                 raise FormatError(entry, happened, f"Add {fix}")
     if field_count < 2:
-        happened = f"the body is neither JSON nor XML, nor CSV with a header: {lines[0][:80]!r}"
+        happened = f"{NO_TABLE}: {lines[0][:80]!r}"
         raise FormatError(entry, happened, 'Name "delimiter", or pass over lines with "skip" or "comment"')
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _is_above(line: str, header: str, delimiter: str) -> bool:
+    """Whether `line` has names over several columns of `header`: it begins with none, or some below are equal."""
+    names, fields = _split_fields(header, delimiter, '"'), _split_fields(line, delimiter, '"')
+    is_over_equal = any(field.strip() and names.count(name) > 1 for name, field in zip(names, fields, strict=False))
+    return len(fields) == len(names) and (is_over_equal or (not fields[0].strip() and any(fields)))
 
 
 def _find_common_mark(lines: Sequence[str]) -> str:
@@ -449,14 +468,14 @@ def _find_common_mark(lines: Sequence[str]) -> str:
 
 def _join_names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str]) -> list[str]:
     """Returns the names of the columns: those of the first row, joined with those below if they would be equal or
-    empty."""
+    empty. A name over several columns, which a CSV has at the first of them alone, is that of all."""
     nonempty_names = [name for name in first_names if name]
-    if len(set(nonempty_names)) < len(nonempty_names) and len(rows) > 1:
-        width = max(map(len, rows))
-        stacked = [
-            [row[column_number].strip() if column_number < len(row) else "" for row in rows]
-            for column_number in range(width)
-        ]
+    width = max(map(len, rows))
+    below = [[row[number].strip() if number < len(row) else "" for row in rows[1:]] for number in range(width)]
+    is_spanning = any(any(parts) for name, parts in zip(_pad(first_names, width), below, strict=True) if not name)
+    if len(rows) > 1 and (len(set(nonempty_names)) < len(nonempty_names) or is_spanning):
+        spread = _spread_names(_pad(first_names, width), below)
+        stacked = [[name, *parts] for name, parts in zip(spread, below, strict=True)]
         first_names = [" ".join(dict.fromkeys(filter(None, parts))) for parts in stacked]
     names = [name or NAMELESS.format(column_number) for column_number, name in enumerate(first_names, 1)]
     doubled = [name for name, count in Counter(names).items() if count > 1]
@@ -464,6 +483,33 @@ def _join_names(entry: str, rows: Sequence[Sequence[str]], first_names: list[str
         happened = f"the header of the CSV holds {doubled[0]!r} more than once: {', '.join(first_names)}"
         raise FormatError(entry, happened, 'Give the names with "header", such as ["time", "load", "load 2"]')
     return names
+
+
+def _pad(names: Sequence[str], width: int) -> list[str]:
+    return [*names, *[""] * (width - len(names))]
+
+
+def _spread_names(names: Sequence[str], below: Sequence[Sequence[str]]) -> list[str]:
+    """Returns `names` with that before each empty one that has another name `below`."""
+    spread: list[str] = []
+    for name, parts in zip(names, below, strict=True):
+        spread.append(name or (spread[-1] if spread and any(parts) else ""))
+    return spread
+
+
+def _refuse_second_header(
+    entry: str, lines: Sequence[str], rows: Sequence[Sequence[str]], delimiter: str, used: int
+) -> None:
+    """Raises if the header has columns without a name, or with one name, and the line behind it holds names too."""
+    if len(rows) != 1 or used >= len(lines):
+        return
+    names = [field.strip() for field in rows[0]]
+    fields = [field.strip() for field in _split_fields(lines[used], delimiter, '"')]
+    pairs = list(zip(names[1:], fields[1:], strict=False))
+    is_open = any(field and (not name or names.count(name) > 1) for name, field in pairs)
+    if is_open and not any(parse_number(field) is not None or re.search(r"\d[-/.:]\d", field) for field in fields):
+        happened = f"the line behind the header {lines[0].strip()[:80]!r} holds names too: {lines[used].strip()[:80]!r}"
+        raise FormatError(entry, happened, 'Add "header": 2')
 
 
 def _refuse_cut_text(entry: str, rows: _Rows, style: Csv, length_known: bool) -> None:
@@ -739,7 +785,7 @@ class _Cells:
             strings_can_be_null=False,
         )
         if style is not None:
-            options.null_values, options.decimal_point = list_null_texts(style), style.decimal
+            options.null_values, options.decimal_point = list_null_texts(style), style.decimal_mark
         return options
 
     def _build_read_options(self, block_size: int) -> Any:

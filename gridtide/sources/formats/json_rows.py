@@ -214,7 +214,7 @@ def read_selected(entry: str, selected: SelectedRecords, path: str, written: Num
     """
     at_path = follow_path(entry, selected.document, path)
     content, above = at_path.value, at_path.above
-    if content is not selected.records or written.decimal != ".":
+    if content is not selected.records or written.decimal_mark != ".":
         return None
     reader = _JsonReader(entry, path, written, selected.document)
     columns: dict[str, tuple[Sequence[Any], Set[type]]] = {}
@@ -314,7 +314,7 @@ class _JsonReader:
     def _read_uniform(self, records: Sequence[Mapping[str, Any]]) -> CellTable | None:
         """Returns a table of records that all have the same fields, without nested ones; None if they have not."""
         names = list(records[0]) if records else []
-        if len(names) < 2 or self.written.decimal != ".":
+        if len(names) < 2 or self.written.decimal_mark != ".":
             return None
         take_fields = itemgetter(*names)
         try:
@@ -437,7 +437,9 @@ class _JsonReader:
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, int | float):
-            return repr(value).replace(".", self.written.decimal) if self.written.decimal != "." else repr(value)
+            return (
+                repr(value).replace(".", self.written.decimal_mark) if self.written.decimal_mark != "." else repr(value)
+            )
         return json.dumps(value)
 
     def read_rows(self, content: Any, names: Sequence[str] | None) -> CellTable:
@@ -473,7 +475,7 @@ class _JsonReader:
         if wrong_row is not None:
             happened = f"row {wrong_row + first_number} has {len(content[wrong_row])} fields, its header {len(names)}"
             raise FormatError(self.entry, happened, 'Correct "header"')
-        if content and not inherited and self.written.decimal == ".":
+        if content and not inherited and self.written.decimal_mark == ".":
             columns = {
                 name: (cells, set(map(type, cells)))
                 for name, cells in zip(names, zip(*content, strict=True), strict=True)

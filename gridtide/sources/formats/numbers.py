@@ -109,7 +109,9 @@ def _to_floats(numbers: pa.DoubleArray) -> np.ndarray:
 
 def _match_numbers(column: pa.StringArray, number_style: NumberStyle) -> np.ndarray:
     """Returns which cells of `column` (rows,) are numbers in the style `number_style`; undefined for absent cells."""
-    matches = pc.match_substring_regex(column, f"^(?:{_number_pattern(number_style.decimal, number_style.thousands)})$")
+    matches = pc.match_substring_regex(
+        column, f"^(?:{_number_pattern(number_style.decimal_mark, number_style.thousands)})$"
+    )
     return to_numpy(matches.cast(pa.uint8()), "u1").astype(bool)
 
 
@@ -175,14 +177,16 @@ def _rewrite_plainly(texts: pa.StringArray, number_style: NumberStyle) -> pa.Str
     """Returns `texts` (rows,) with a point before decimals and no thousands separators; None if a separator is in the
     wrong place."""
     plain_texts = texts
-    if number_style.thousands is not None and bool(pc.any(pc.match_substring(texts, number_style.thousands)).as_py()):
-        if not (_match_numbers(texts, number_style) | ~not_null(texts)).all():
-            return None
-        plain_texts = pc.replace_substring(texts, number_style.thousands, "")
-    if number_style.decimal != ".":
+    if number_style.thousands is not None:
+        mark = _write_mark_pattern(number_style.thousands)
+        if bool(pc.any(pc.match_substring_regex(texts, mark)).as_py()):
+            if not (_match_numbers(texts, number_style) | ~not_null(texts)).all():
+                return None
+            plain_texts = pc.replace_substring_regex(texts, mark, "")
+    if number_style.decimal_mark != ".":
         if bool(pc.any(pc.match_substring(plain_texts, ".")).as_py()):
             return None
-        plain_texts = pc.replace_substring(plain_texts, number_style.decimal, ".")
+        plain_texts = pc.replace_substring(plain_texts, number_style.decimal_mark, ".")
     return plain_texts
 
 
@@ -237,7 +241,7 @@ def _read_number(text: str | None, number_style: NumberStyle) -> float | None:
         return np.nan
     if stripped.lower() in TRUTH_WORDS:
         return TRUTH_WORDS[stripped.lower()]
-    return parse_number(stripped, number_style.decimal, number_style.thousands)
+    return parse_number(stripped, number_style.decimal_mark, number_style.thousands)
 
 
 def _is_null(text: str, number_style: NumberStyle) -> bool:
@@ -245,15 +249,25 @@ def _is_null(text: str, number_style: NumberStyle) -> bool:
     for null_mark in number_style.nulls:
         if str(null_mark) == text:
             return True
-        number = parse_number(text, number_style.decimal, number_style.thousands)
+        number = parse_number(text, number_style.decimal_mark, number_style.thousands)
         if number is not None and not isinstance(null_mark, str) and number == null_mark:
             return True
     return False
 
 
+BLANKS = " \u00a0\u2009\u202f"
+"""Blanks between groups of digits, which tables mix: each as `thousands` stands for all."""
+
+
+def _write_mark_pattern(thousands: str) -> str:
+    """Returns a regular expression for what is between groups of digits."""
+    return f"[{BLANKS}]" if thousands in BLANKS else re.escape(thousands)
+
+
 def _number_pattern(decimal: str, thousands: str | None) -> str:
     """Returns a regular expression for a number."""
-    integer_pattern = r"\d+" if thousands is None else rf"(?:\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+|\d+)"
+    groups = "" if thousands is None else rf"\d{{1,3}}(?:{_write_mark_pattern(thousands)}\d{{3}})+|"
+    integer_pattern = rf"(?:{groups}\d+)"
     decimal_pattern = re.escape(decimal)
     return rf"[+-]?(?:{integer_pattern}(?:{decimal_pattern}\d*)?|{decimal_pattern}\d+)(?:[eE][+-]?\d+)?"
 
@@ -266,15 +280,12 @@ def parse_number(text: str, decimal: str = ".", thousands: str | None = None) ->
     """
     if not re.fullmatch(_number_pattern(decimal, thousands), text, re.ASCII):
         return None
-    digits = text.replace(thousands, "") if thousands is not None else text
+    digits = re.sub(_write_mark_pattern(thousands), "", text) if thousands is not None else text
     number = float(digits.replace(decimal, "."))
     return number if np.isfinite(number) else None
 
 
-NUMBER_STYLES = (
-    *((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "\u00a0"), (",", "\u00a0")),
-    *((".", "\u202f"), (",", "\u202f"), (".", "'"), (".", None)),
-)
+NUMBER_STYLES = (*((",", None), (".", ","), (",", "."), (".", " "), (",", " "), (".", "'"), (".", None)),)
 """Number styles: the decimal point, and the thousands separator."""
 
 
@@ -295,7 +306,11 @@ def find_other_styles(texts: Collection[str], number_style: NumberStyle) -> list
         if stripped_texts and all(parse_number(text, decimal, thousands) is not None for text in stripped_texts):
             style = {"decimal": decimal, "thousands": thousands, "negative": number_style.negative}
             style |= {"negative": "parentheses"} if in_parentheses else {}
-            styles.append({key: mark for key, mark in style.items() if mark != getattr(number_style, key)})
+            blanks = {mark for text in stripped_texts for mark in text if mark in BLANKS}
+            style |= {"thousands": blanks.pop()} if thousands == " " and len(blanks) == 1 else {}
+            present = {"decimal": number_style.decimal_mark, "thousands": number_style.thousands}
+            present["negative"] = number_style.negative
+            styles.append({key: mark for key, mark in style.items() if mark != present[key]})
     fewest_keys = min(map(len, styles), default=0)
     return [style for style in styles if len(style) == fewest_keys and style]
 
@@ -304,5 +319,5 @@ def looks_numeric(texts: Iterable[str]) -> bool:
     """Whether all of `texts` consist only of digits and separators, like numbers in an unknown style."""
     stripped_texts = [text.strip() for text in texts]
     return bool(stripped_texts) and all(
-        re.fullmatch(r"[+(-]?[\d.,' \u00a0\u202f]*\d[\d.,' \u00a0\u202f]*\)?", text) for text in stripped_texts
+        re.fullmatch(rf"[+(-]?[\d.,'{BLANKS}]*\d[\d.,'{BLANKS}]*\)?", text) for text in stripped_texts
     )

@@ -167,6 +167,21 @@ NO_DATA_MESSAGES = re.compile(
 )
 """Messages that there is nothing for what was requested, which is no error."""
 
+STATEMENT_FIELDS = re.compile(
+    r"(?i)_*(time_?stamp|time|date|path|instance|type|title|(request|trace|correlation)_?id|(documentation_?)?url|help|name|success)"
+)
+"""Names of further fields of an object that is a message alone."""
+
+FAILURE_WORDS = re.compile(
+    r"(?i)\b(errors?|[\w.]*exception|unavailable|time[ -]?out|timed out|try again|try later|busy|overload(ed)?"
+    r"|maintenance|too many requests|rate.?limit|throttl\w+|failed|failure|denied|unauthori[sz]ed|forbidden|expired"
+    r"|temporarily)\b"
+)
+"""What texts hold by which an upstream says that it failed."""
+
+LONGEST_STATEMENT = 1000
+"""The longest text without a table that may be one."""
+
 QUOTA_MESSAGES = re.compile(r"(?i)rate.?limit|quota|too many requests|throttl")
 
 
@@ -450,6 +465,29 @@ def refuse_error(entry: str, content: PageContent) -> None:
         if any(isinstance(value, str) and PARTIAL_STATUSES.fullmatch(value) for value in fields.values()):
             raise IncompleteError(entry, happened)
         raise (QuotaError if QUOTA_MESSAGES.search(happened) else UpstreamError)(entry, happened)
+
+
+def refuse_statement(entry: str, document: Any) -> bool:
+    """Raises `UpstreamError` if `document`, in which no records are, is a message alone; returns whether that says that
+    there are none."""
+    if not isinstance(document, dict):
+        return False
+    messages = [_shorten(value) for key, value in document.items() if MESSAGE_FIELDS.fullmatch(key) and value]
+    further_keys = [key for key in document if not MESSAGE_FIELDS.fullmatch(key) and not STATUS_FIELDS.fullmatch(key)]
+    if not messages or not all(map(STATEMENT_FIELDS.fullmatch, further_keys)):
+        return False
+    text = ", ".join(messages)
+    if NO_DATA_MESSAGES.search(text):
+        return True
+    happened = f"the answer has a message instead of records: {text}"
+    raise (QuotaError if QUOTA_MESSAGES.search(text) else UpstreamError)(entry, happened)
+
+
+def refuse_failure_text(entry: str, body: bytes, happened: str) -> None:
+    """Raises `UpstreamError` with what `happened` if `body`, in which no table is, is a short text about a failure."""
+    text = body[: LONGEST_STATEMENT + 1].decode("utf-8", "replace").strip()
+    if len(text) <= LONGEST_STATEMENT and FAILURE_WORDS.search(text):
+        raise (QuotaError if QUOTA_MESSAGES.search(text) else UpstreamError)(entry, happened)
 
 
 def _is_error(name: str, value: Any, content: PageContent) -> bool:

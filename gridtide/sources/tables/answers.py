@@ -17,10 +17,17 @@ from gridtide.observations.table import concat
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, count_unmatched, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_alternatives
-from gridtide.sources.formats.csv_rows import read_csv
+from gridtide.sources.formats.csv_rows import NO_TABLE, read_csv
 from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
 from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
-from gridtide.sources.formats.paging import PageContent, count_at_limit, refuse_error, request_next_page
+from gridtide.sources.formats.paging import (
+    PageContent,
+    count_at_limit,
+    refuse_error,
+    refuse_failure_text,
+    refuse_statement,
+    request_next_page,
+)
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
 from gridtide.sources.tables.selection import is_ignored
@@ -57,8 +64,9 @@ def read_answer(
             fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
             raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
         is_record = entry.records is None and entry.layout == "records" and table.rows == 1
-        if is_record and entry.time and not set(split_alternatives(entry.time)) & set(table.names):
-            _refuse_error_answer(entry.name, document)
+        has_time = not entry.time or bool(set(split_alternatives(entry.time)) & set(table.names))
+        if is_record and not has_time and _is_no_data(entry.name, document):
+            continue
         refuse_error(entry.name, PageContent(document, table.rows, response.headers, is_record))
         if member.name:
             table = replace(table, place=_place_in_member(member.name, table.place))
@@ -110,8 +118,9 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         try:
             table = read_json(entry.name, document, path, entry.layout, header, entry.numbers)
         except FormatError:
-            _refuse_error_answer(entry.name, document)
-            raise
+            if not _is_no_data(entry.name, document):
+                raise
+            return read_json(entry.name, [], "", "records", header, entry.numbers), document
         if entry.product is None:  # whose preset knows the lists of its answers
             times = entry.time or ((KEY_COLUMN,) if entry.layout == "keyed" else ())
             content_at_path = follow_path(entry.name, document, path)
@@ -124,20 +133,26 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     ]
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
     label_names = label_columns(entry)
-    table = read_csv(
-        *(entry.name, body, entry.csv, value_names, label_names),
-        length_known=length_known,
-        numbers=entry.numbers,
-        times=entry.time,
-    )
+    try:
+        table = read_csv(
+            *(entry.name, body, entry.csv, value_names, label_names),
+            length_known=length_known,
+            numbers=entry.numbers,
+            times=entry.time,
+        )
+    except FormatError as error:
+        if error.happened.startswith(NO_TABLE):
+            refuse_failure_text(entry.name, body, error.happened)
+        raise
     return table, None
 
 
-def _refuse_error_answer(entry: str, document: Any) -> None:
-    """Raises if `document`, in which the records are not found, says that it is an error, as an object or as a list of
-    one."""
+def _is_no_data(entry: str, document: Any) -> bool:
+    """Whether `document`, in which the records are not found, says that there are none; raises if it says that it is an
+    error, or has a message alone. It is an object or a list of one."""
     fields = document[0] if isinstance(document, list) and len(document) == 1 else document
     refuse_error(entry, PageContent(fields, 0, {}))
+    return refuse_statement(entry, fields)
 
 
 def _read_selected(entry: Entry, body: bytes) -> tuple[CellTable, Any] | None:

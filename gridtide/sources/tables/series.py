@@ -375,10 +375,11 @@ def refuse_other_style(entry: Entry, table: CellTable, column: str, texts: Seque
 def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str], used: Iterable[str]) -> None:
     """Raises if all decimals of one of `columns` may as well be thousands, as 1.204, and the table seems to write
     decimals with the other mark: another column does, or a semicolon separates its fields and no cell shows which mark
-    is which. An entry with `thousands` says what its marks are, and so does a preset."""
+    is which. An entry with `thousands` says what its marks are, and so does a preset; one
+    with `decimal` says it of a table without such another column."""
     if entry.numbers.thousands is not None or entry.product is not None:
         return
-    mark = entry.numbers.decimal
+    mark = entry.numbers.decimal_mark
     other_mark = {".": ",", ",": "."}.get(mark, mark)
     other_names = [name for name in table.own if name not in {*used, *columns} and not is_ignored(entry, name)]
     beginning = table.read_first([*other_names, *columns])
@@ -388,7 +389,7 @@ def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str],
     sure = re.compile(rf"[+-]?(?!{groups.pattern}$)\d*{re.escape(mark)}\d+")
     ignored_names = [name for name in table.own if is_ignored(entry, name)]
     is_decimal = any(_find_match(column, decimals) for column in table.read_first(ignored_names).values())
-    is_unclear = table.delimiter == ";" and mark == "." and not is_decimal
+    is_unclear = table.delimiter == ";" and entry.numbers.decimal is None and not is_decimal
     if witness is None and (not is_unclear or any(_find_match(column, sure) for column in beginning.values())):
         return
     for name in columns:
@@ -399,7 +400,7 @@ def refuse_unclear_marks(entry: Entry, table: CellTable, columns: Sequence[str],
         happened = f"value: {name} holds {texts[0]!r:.40}, which is a number of thousands or has decimals"
         if witness is None:
             happened = f"{happened}, in a CSV with semicolons"
-            raise FormatError(entry.name, happened, f'If they are thousands, add {marks}; or, if not, "thousands": ","')
+            raise FormatError(entry.name, happened, f'If they are thousands, add {marks}; or, if not, "decimal": "."')
         ignored = json.dumps([*entry.ignore, witness[0]], ensure_ascii=False)
         fix = f'If they are thousands, add {marks}; or, if they are decimals, "ignore": {ignored}'
         raise FormatError(entry.name, f"{happened}; {witness[0]} holds {witness[1]!r:.40}", fix)

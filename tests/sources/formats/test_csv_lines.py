@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +21,8 @@ START = datetime(2026, 1, 10, tzinfo=UTC)
 def read(body: str, **keys: Any) -> Page:
     """The page of `body`, read with `keys`."""
     base = {"name": "table", "url": "https://grid.example/table", "output_folder": "table", "time": "at"}
-    entry = parse({"apis": [base | {"value": "mw", "interval": "PT1H"} | keys]}).apis[0]
+    keys = base | {"value": "mw", "interval": "PT1H"} | keys
+    entry = parse({"apis": [{key: value for key, value in keys.items() if value is not None}]}).apis[0]
     return generic.parse_response(entry, Request(entry.url), Response(body.encode(), START))
 
 
@@ -115,3 +117,36 @@ def test_a_text_of_several_lines_is_one_cell() -> None:
     """Lines in quotes that are no records belong to their record."""
     body = 'at,mw,remark\n2026-01-10T00:00Z,1,"late,\nagain, at 2026-01-10\n"\n2026-01-10T01:00Z,2,"a ""b"" c"\n'
     assert read(body).observations["value"].to_pylist() == [1, 2]
+
+
+SPANS = st.lists(st.tuples(st.sampled_from(["Load", "Price", "Wind 1"]), st.integers(1, 3)), max_size=2)
+
+
+@given(SPANS, st.booleans(), st.booleans())
+def test_names_over_several_columns_are_those_of_all(
+    spans: list[tuple[str, int]], has_title: bool, below: bool
+) -> None:
+    """A header of two rows, of which the upper has a name at the first of its columns alone, names each from both; the
+    messages propose it, wherever the name of the times is."""
+    spans = [("Sun", 2), *spans]
+    upper = [text for number, (name, width) in enumerate(spans) for text in [f"{name} {number}", *[""] * (width - 1)]]
+    lower = [f"zone {place}" for _, width in spans for place in range(width)]
+    names = [f"{name} {number} zone {place}" for number, (name, width) in enumerate(spans) for place in range(width)]
+    head = [",".join(["" if below else "at", *upper]), ",".join(["at" if below else "", *lower])]
+    values = ",".join(map(str, range(len(names))))
+    body = "\n".join([*["Report"] * has_title, *head, f"2026-01-10T00:00Z,{values}", ""])
+    keys: dict[str, Any] = {"value": None}
+    for _ in range(3):
+        with pytest.raises(FormatError) as refused:
+            read(body, **keys)
+        keys |= msgspec.json.decode("{" + refused.value.fix[refused.value.fix.index('"') :] + "}")
+        if keys["value"]:
+            break
+    assert keys["value"] == names
+    assert sorted(read(body, **keys).observations["value"].to_pylist()) == list(range(len(names)))
+
+
+def test_a_column_without_a_name_stays_one() -> None:
+    """Where the line behind the header is a record, also of texts beside its time."""
+    assert read("at,mw,\n2026-01-10T00:00Z,1,2\n").observations.num_rows == 1
+    assert read("at,mw,,remark\n2026-01-10T00:00Z,n/a,closed,ok\n2026-01-10T01:00Z,1,closed,ok\n").record_count == 2

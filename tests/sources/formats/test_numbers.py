@@ -14,20 +14,33 @@ from hypothesis import strategies as st
 from gridtide.entries.table_layout import Csv, NumberStyle
 from gridtide.sources.formats.cells import build_strings
 from gridtide.sources.formats.csv_rows import read_csv
-from gridtide.sources.formats.numbers import NO_VALUE, TRUTH_WORDS, parse_number, read_numbers
+from gridtide.sources.formats.numbers import (
+    NO_VALUE,
+    TRUTH_WORDS,
+    find_other_styles,
+    looks_numeric,
+    parse_number,
+    read_numbers,
+)
 
 STYLES = [
     NumberStyle(),
     NumberStyle(thousands=","),
     NumberStyle(decimal=",", thousands="."),
     NumberStyle(decimal=",", thousands="\u00a0"),
+    NumberStyle(decimal=",", thousands=" "),
     NumberStyle(nulls=("closed", -9999)),
 ]
 TEXTS = st.one_of(
     st.text("0123456789,.+-eE ", max_size=9),
     st.integers(-2_000_000, 2_000_000).map(lambda number: f"{number:,}"),
     st.floats(-1e6, 1e6).map(lambda number: f"{number:,.2f}"),
-    st.sampled_from(["", "--", "N/A", "closed", "-9999", "1e999", "inf", "true", "12 MW", "1\u00a0204,5"]),
+    st.sampled_from(
+        ["", "--", "N/A", "closed", "-9999", "1e999", "inf", "true", "12 MW", "1\u00a0204,5", "1 204\u202f310"]
+    ),
+    st.tuples(st.integers(1, 999_999_999), st.sampled_from(" \u00a0\u2009\u202f")).map(
+        lambda parts: f"{parts[0]:,}".replace(",", parts[1]) + ",5"
+    ),
 )
 
 
@@ -38,7 +51,7 @@ def read_cell(text: str, written: NumberStyle) -> float | str:
         return "null"
     if bare.lower() in TRUTH_WORDS:
         return TRUTH_WORDS[bare.lower()]
-    number = parse_number(bare, written.decimal, written.thousands)
+    number = parse_number(bare, written.decimal_mark, written.thousands)
     if number is None:
         return "unread"
     return "null" if number in written.nulls else number
@@ -71,6 +84,25 @@ def test_cells_of_a_csv_are_read_as_texts_are(
     parts = [read_numbers(piece["value"], written) for piece in table.pieces(["value"], written)]
     cells = [cell for read in parts for cell in shown(read.values.tolist(), read.unread.tolist())]
     assert cells == [read_cell(text, written) for text in texts]
+
+
+@pytest.mark.parametrize("mark", [" ", "\u00a0", "\u2009", "\u202f"])
+def test_each_blank_between_groups_stands_for_all(mark: str) -> None:
+    """Tables mix the blanks of spreadsheets, browsers and people."""
+    texts = ["1 204,5", "1\u00a0204,5", "1\u2009204,5", "1\u202f204,5", "1 204\u202f310,5", "12 04,5"]
+    read = read_numbers(build_strings(texts), NumberStyle(decimal=",", thousands=mark))
+    assert shown(read.values.tolist(), read.unread.tolist()) == [1204.5] * 4 + [1204310.5, "unread"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "mark"),
+    [(["1\u00a0204,5"], "\u00a0"), (["1\u2009204,5"], "\u2009"), (["1\u00a0204,5", "1\u202f204,5"], " ")],
+)
+def test_the_blank_that_a_table_has_is_proposed(texts: list[str], mark: str) -> None:
+    """A space stands for several."""
+    assert looks_numeric(texts)
+    assert find_other_styles(texts, NumberStyle()) == [{"decimal": ",", "thousands": mark}]
+    assert find_other_styles(["1,204.5"], NumberStyle(decimal=".")) == [{"thousands": ","}]
 
 
 @pytest.mark.parametrize("thousands", [None, ","])

@@ -6,7 +6,7 @@ import pytest
 
 from gridtide.config.loading import parse
 from gridtide.entries.table_layout import NumberStyle
-from gridtide.errors import FormatError, UpstreamError
+from gridtide.errors import FormatError, QuotaError, UpstreamError
 from gridtide.sources.formats.json_rows import read_json
 from gridtide.sources.formats.xml_rows import read_xml
 from gridtide.sources.tables.answers import read_cells
@@ -225,14 +225,18 @@ def test_a_csv_value_may_hold_commas_and_lines_when_quoted() -> None:
 def test_a_csv_of_its_header_has_no_rows_if_the_header_is_the_expected_one() -> None:
     """A single line of text is not an answer without rows, unless it is the expected header."""
     assert records(b"time,load\n", time="time") == []
-    with pytest.raises(FormatError, match="nor CSV with a header: 'Service unavailable, try later'"):
+    with pytest.raises(UpstreamError, match="nor CSV with a header: 'Service unavailable, try later'"):
         records(b"Service unavailable, try later", time="time")
+    with pytest.raises(QuotaError, match="nor CSV with a header: 'Too many requests'"):
+        records(b"Too many requests")
+    with pytest.raises(FormatError, match="nor CSV with a header: 'Load by hour, preliminary'"):
+        records(b"Load by hour, preliminary", time="time")
 
 
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"Too many requests", "nor CSV with a header"),
+        (b"Load by hour", "nor CSV with a header"),
         (b"a,a\n1,2\n", "holds 'a' more than once"),
         (b"a,b\n1,2,3\n", "row 2 of the CSV has 3 fields"),
         (b'a,b\n"1,2\n', "nor can it be read as CSV"),
@@ -240,7 +244,7 @@ def test_a_csv_of_its_header_has_no_rows_if_the_header_is_the_expected_one() -> 
     ],
 )
 def test_what_is_no_csv_is_a_format_error(body: bytes, says: str) -> None:
-    """Text, repeated columns, rows that are too long, open quotes and documents are refused."""
+    """Text that speaks of no failure, repeated columns, too long rows, open quotes and documents are refused."""
     with pytest.raises(FormatError, match=says):
         records(body)
 

@@ -227,13 +227,14 @@ def test_points_in_a_csv_with_semicolons_may_be_thousands(cells: list[str], is_r
     if not is_refused:
         assert read(body, time="t", value="v").observations["value"].to_pylist() == [float(cell) for cell in cells]
     else:
-        with pytest.raises(FormatError, match=r'add "decimal": ",", "thousands": "."; or, if not'):
+        with pytest.raises(FormatError, match=r'add "decimal": ",", "thousands": "."; or, if not, "decimal": "."'):
             read(body, time="t", value="v")
         thousands = read(body, time="t", value="v", decimal=",", thousands=".").observations["value"].to_pylist()
         assert thousands == [float(cell.replace(".", "")) for cell in cells]
         if cells[0].count(".") == 1:
-            decimals = read(body, time="t", value="v", thousands=",").observations["value"].to_pylist()
-            assert decimals == [float(cell) for cell in cells]
+            for keys in ({"thousands": ","}, {"decimal": "."}):
+                decimals = read(body, time="t", value="v", **keys).observations["value"].to_pylist()
+                assert decimals == [float(cell) for cell in cells]
     if cells[0].count(".") < 2:
         numbers = [float(cell) for cell in cells]
         assert read(body.replace(";", ","), time="t", value="v").observations["value"].to_pylist() == numbers
