@@ -24,6 +24,8 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 # pip compiles installed packages, but not an editable install. Without this, every process would compile our modules
 # again if PYTHONDONTWRITEBYTECODE is set.
 COMPILE := $(BIN)/python -m compileall -q gridtide tasks flows deployments
+# Pytest compiles tests with the values that assertions compare, which takes seconds in each of its processes.
+COMPILE_TESTS := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --collect-only --quiet >/dev/null || true
 
 .DEFAULT_GOAL := help
 .PHONY: help run test quick explore programs lint types bench constraints clean
@@ -78,6 +80,7 @@ clean: ## remove installed, built and cached files; lakes stay
 	@echo "Installing Gridtide and its tools into .venv: some minutes the first time"
 	$(INSTALL) --editable ".$$($(BIN)/python -c "$$EXTRAS" test lint learn dask)"
 	@$(COMPILE)
+	@$(COMPILE_TESTS)
 	@touch $@ .venv/run
 
 .venv/bench: .venv/dev

@@ -5,6 +5,7 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +73,15 @@ def shares_with_module(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Prefect database to copy, the same for all processes of the session."""
+def migrated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Prefect database to copy, the same for all processes of the session and for later sessions with these
+    versions: to make it takes as long as three starts of a server."""
+    versions = "-".join(f"{name}-{version(name)}" for name in ("prefect", "prefect-aws"))
+    cache: pytest.Cache | None = getattr(request.config, "cache", None)
+    if cache is not None and os.access(request.config.rootpath, os.W_OK):
+        return prefect_database(cache.mkdir(versions))
     folder = tmp_path_factory.getbasetemp()
-    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "migrated"
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / versions
     folder.mkdir(exist_ok=True)
     return prefect_database(folder)
 

@@ -1,6 +1,7 @@
 """Pruning: after files are removed, every reader of the lake gets the same results, wherever a pruning is killed."""
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from gridtide.lake import Lake, Metadata, soundness
 from gridtide.periods import Period
 from tests.support.lakes import HOUR, START, complete_table, entry, put, row
 
+ROOT = Path(__file__).parents[2]
 WHOLE = Period(START, START + 100 * HOUR)
 LATER = datetime.now(UTC) + timedelta(days=31)
 """When files of today may be removed."""
@@ -225,46 +227,20 @@ async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake)
         await curated.verify(lake, other)
 
 
-PROGRAM = """
-import asyncio, itertools, os, signal, sys
-from datetime import datetime
-import obstore
-from gridtide import curated
-from gridtide.lake import Lake
-from tests.support.lakes import entry
-
-folder, now, number, after = sys.argv[1], datetime.fromisoformat(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "1"
-calls = itertools.count(1)
-
-def striking(call):
-    def strike(*arguments, **options):
-        own_number = next(calls)  # calls run side by side, in threads
-        if own_number == number and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        try:
-            return call(*arguments, **options)
-        finally:  # also of a write that is to fail, as when the store is tested
-            if own_number == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-    return strike
-
-obstore.put, obstore.delete = striking(obstore.put), striking(obstore.delete)
-asyncio.run(curated.prune(Lake.open(folder), entry(form="csv"), now))
-"""
-"""Prunes the lake of CSV files in a folder, and is killed before or after one of its writes and removals."""
-
-
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("number", range(1, 7))  # three to test the store, three of the pruning
-def test_a_killed_pruning_is_gone_on_with(tmp_path: Path, number: int, after: bool) -> None:
+def test_a_killed_pruning_is_gone_on_with(tmp_path: Path) -> None:
     """If a pruning is killed at any write or removal, readers get the same results, and the next one completes it."""
-    lake, of = Lake.open(str(tmp_path)), entry(form="csv")
+    lake, of = Lake.open(str(tmp_path / "whole")), entry(form="csv")
     asyncio.run(fill(lake, of))
     before = asyncio.run(everything(lake, of))
-    arguments = [str(tmp_path), LATER.isoformat(), str(number), str(int(after))]
-    killed = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert asyncio.run(everything(lake, of)) == before
-    asyncio.run(curated.prune(lake, of, LATER))
-    assert [path for path in asyncio.run(present(lake, of)) if path.endswith(".csv")] == []
-    assert asyncio.run(everything(lake, of)) == before
+    strikes = [f"{number}-{moment}" for number in range(1, 7) for moment in ("after", "before")]
+    for strike in strikes:  # three to test the store, three of the pruning
+        shutil.copytree(tmp_path / "whole", tmp_path / "killed" / strike)
+    command = [sys.executable, "-m", "tests.support.processes.killed", "prune", str(tmp_path / "killed")]
+    process = subprocess.run([*command, LATER.isoformat()], check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert process.stdout.splitlines() == [f"{strike} {-signal.SIGKILL}" for strike in strikes]
+    for strike in strikes:
+        lake = Lake.open(str(tmp_path / "killed" / strike))
+        assert asyncio.run(everything(lake, of)) == before, strike
+        asyncio.run(curated.prune(lake, of, LATER))
+        assert [path for path in asyncio.run(present(lake, of)) if path.endswith(".csv")] == [], strike
+        assert asyncio.run(everything(lake, of)) == before, strike

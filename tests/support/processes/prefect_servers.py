@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 FIRST_START = """
 import asyncio
@@ -48,9 +49,10 @@ def prefect_database(folder: Path) -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not database.exists():
-            environment = {**os.environ, "PREFECT_HOME": str(folder / "home")}
-            subprocess.run([sys.executable, "-c", FIRST_START], env=environment, check=True)
-            (folder / "home" / "prefect.db").rename(database)
+            with TemporaryDirectory(dir=folder) as home:  # a new one, as a killed process leaves half a database
+                environment = {**os.environ, "PREFECT_HOME": home}
+                subprocess.run([sys.executable, "-c", FIRST_START], env=environment, check=True)
+                Path(home, "prefect.db").rename(database)
     return database
 
 

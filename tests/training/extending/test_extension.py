@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -308,9 +309,11 @@ def test_a_kill_leaves_the_old_set_or_the_new_one(folder: Path, tmp_path: Path) 
     before = old.read_bytes()
     spec = SPEC | SMALL | {"end": (START + timedelta(days=LATER)).isoformat()}
     (tmp_path / "spec.json").write_text(json.dumps(spec))
-    command = [sys.executable, "-m", "tests.support.processes.killed_extensions", str(folder), str(tmp_path)]
-    subprocess.run(command, check=True, timeout=120)
+    command = [sys.executable, "-m", "tests.support.processes.killed", "extend", str(folder), str(tmp_path)]
+    process = subprocess.run(command, check=True, timeout=120, stdout=subprocess.PIPE, text=True)
     *killed, finished = sorted((tmp_path / "killed").iterdir(), key=lambda path: int(path.name))
+    statuses = [line.split()[1] for line in process.stdout.splitlines()]
+    assert statuses == [*(str(-signal.SIGKILL) for _ in killed), "0"]
     new = {file.name: file.read_bytes() for file in (finished / "features/growing").iterdir()}
     assert len(killed) >= 8
     states = set()
