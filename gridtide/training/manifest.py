@@ -268,7 +268,7 @@ def describe_set(training_set: TrainingSet, inputs: Sequence[Input]) -> dict[str
                 "columns": [asdict(feature) for feature in base.columns],
                 "targets": list(base.target_names),
                 "imputed": {
-                    feature.name: int((cells == IMPUTED).sum())
+                    feature.name: int(np.count_nonzero(cells == IMPUTED))
                     for feature, cells in zip(base.columns, base.quality.T, strict=False)
                     if feature.series is not None
                 },

@@ -9,8 +9,9 @@ hours that are read |------------------------------------------------|
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from gridtide.observations.series import SeriesNumbers
 from gridtide.observations.times import MICROSECONDS_PER_HOUR, read_times, to_floats
 from gridtide.periods import DAY, EPOCH, HOUR, Period, floor
 from gridtide.quality.screening import LOOKBACK
+from gridtide.threads import run_computing
 from gridtide.training.series.coarsening import coarsen_hours
 from gridtide.training.series.hourly import Hourly
 from gridtide.training.series.hourly_grid import HourlyGrid
@@ -107,8 +109,13 @@ async def gather_series(plan: ReadingPlan, lake: Lake) -> GatheredSeries:
     grid = HourlyGrid(plan.hours, lambda name: matches_any(name, patterns), resolution=plan.spec.resolution)
     corrections, locations = curated.Corrections(), named_locations(patterns)
     tables = curated.read_tables(lake, plan.entries.values(), plan.files, plan.hours, locations, corrections)
-    async for name, table in tables:
-        grid.add(table, plan.entries[name].available)
+    adding: Awaitable[None] | None = None
+    async for name, table in tables:  # the next files are decoded while the rows of this table are added
+        if adding is not None:
+            await adding
+        adding = asyncio.ensure_future(run_computing(grid.add, table, plan.entries[name].available))
+    if adding is not None:
+        await adding
     names_read = frozenset(grid.names_read)
     for series, unit in plan.expected.items():
         grid.expect(series, unit)

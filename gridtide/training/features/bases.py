@@ -307,7 +307,7 @@ def _clean_targets(
     rules["repeat"] &= ~np.isnan(observed)
     target_values[rules["repeat"]] = np.nan
     rejected = {
-        f"target {name}": {rule: int(cells[index, inside].sum()) for rule, cells in rules.items()}
+        f"target {name}": {rule: int(np.count_nonzero(cells[index, inside])) for rule, cells in rules.items()}
         | _count_refused(hourly, target_numbers[index], inside)
         for index, name in enumerate(names)
     }
@@ -350,7 +350,7 @@ def _count_rejected(
     """Returns, by input and rule, the number of rejected cells within the rows `inside`."""
     numbers = {name: number for number, name in enumerate(hourly.names)}
     return {
-        feature.name: {rule: int(cells[index, inside].sum()) for rule, cells in cleaned.rejected.items()}
+        feature.name: {rule: int(np.count_nonzero(cells[index, inside])) for rule, cells in cleaned.rejected.items()}
         | _count_refused(hourly, numbers[feature.series], inside)
         for index, feature in enumerate(features)
         if feature.series is not None

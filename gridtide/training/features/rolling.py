@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gridtide.observations.array_types import FloatArray, Floats, Mask
+from gridtide.threads import compute_columns
 from gridtide.training.features.columns import N
 
 ROLLING_STATISTICS = ("mean", "std", "min", "max")
@@ -36,13 +37,16 @@ def compute_rolling(
     """
     rolled = np.empty((len(windows), len(statistics), *values.shape), np.float32) if out is None else out
     earlier = max(windows) - 1
-    for column in range(len(values)):
+
+    def roll(column: int) -> None:
         for first_row in range(0, values.shape[1], ROLLED_ROWS):
             block_begin = max(first_row - earlier, 0)
             block = values[column, block_begin : first_row + ROLLED_ROWS]
             block_rolled = np.empty((len(windows), len(statistics), len(block)), rolled.dtype)
             _roll_column(block, windows, statistics, block_rolled, known_share)
             rolled[:, :, column, first_row : first_row + ROLLED_ROWS] = block_rolled[:, :, first_row - block_begin :]
+
+    compute_columns(roll, *values.shape)
     return rolled
 
 

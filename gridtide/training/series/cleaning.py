@@ -23,6 +23,7 @@ from gridtide.quality.flags import Flag
 from gridtide.quality.natures import UNBOUNDED, Nature
 from gridtide.quality.screening import CHECKS, find_suspects, find_unjudged, flag_of_check
 from gridtide.quality.shifting import shift_later
+from gridtide.threads import compute_columns
 from gridtide.training.series.steps import split_phases
 from gridtide.training.spec import Cleaning, Quality
 
@@ -79,7 +80,8 @@ def clean_columns(
         believed if fills_forward else interpolate_gaps(believed, train),
         np.empty(believed.shape, np.uint8),
     )
-    for column in range(len(believed)):  # column by column, so that each stays in the cache
+
+    def fill(column: int) -> None:
         gap_rows = np.flatnonzero(np.isnan(believed[column]))
         if fills_forward and not (ahead and ahead[column]):
             filled[column] = fill_forward(believed[column], rules.fill_limit * HOUR // step)
@@ -87,6 +89,8 @@ def clean_columns(
         quality[column, gap_rows] = np.where(np.isnan(filled[column, gap_rows]), MISSING, IMPUTED)
         for cells in rejected.values():
             np.copyto(quality[column], REJECTED, where=cells[column])
+
+    compute_columns(fill, *believed.shape)  # column by column, so that each stays in the cache
     return Cleaned(filled, quality, rejected)
 
 
@@ -108,18 +112,21 @@ def reject_values(
     bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
     believed = values.copy()
     rejected = {rule: np.zeros(values.shape, bool) for rule in _list_rules(rules, requirement)}
-    for index, nature in enumerate(natures):  # column by column, so that each stays in the cache
+
+    def judge(index: int) -> None:
         phases = zip(*(split_phases(rows, step) for rows in (values[index], believed[index])), strict=True)
         for phase, (observed, believed_phase) in enumerate(phases):
             judged = (
-                _screen_column(observed, nature, requirement, bounds[index])
+                _screen_column(observed, natures[index], requirement, bounds[index])
                 if rules.is_screened
-                else _apply_rules(observed, nature, rules, bounds[index])
+                else _apply_rules(observed, natures[index], rules, bounds[index])
             )
             for rule, cells in judged:
                 if step < DAY or rule in OF_ONE_VALUE:
                     split_phases(rejected[rule][index], step)[phase][:] = cells
                     np.copyto(believed_phase, np.nan, where=cells)
+
+    compute_columns(judge, *values.shape)  # column by column, so that each stays in the cache
     return believed, rejected
 
 
@@ -193,16 +200,18 @@ def fit_limits(values: Floats, widths: float) -> Floats:
     column has fewer than `ENOUGH` values, or if 98 % of its values are equal.
     """
     limits = np.tile([-np.inf, np.inf], (len(values), 1))
-    for column, row in enumerate(values if widths else values[:0]):
-        known_values = row[~np.isnan(row)]
+
+    def fit(column: int) -> None:
+        known_values = values[column][~np.isnan(values[column])]
         if len(known_values) < ENOUGH:
-            continue
+            return
         low_quantile, median, high_quantile = np.quantile(known_values, [0.01, 0.5, 0.99])
         if high_quantile > low_quantile:
-            limits[column] = (
-                median - widths * (high_quantile - low_quantile),
-                median + widths * (high_quantile - low_quantile),
-            )
+            width = widths * (high_quantile - low_quantile)
+            limits[column] = median - width, median + width
+
+    if widths:
+        compute_columns(fit, *values.shape)
     return limits
 
 
