@@ -100,13 +100,18 @@ def takes_period(entry: Entry) -> bool:
 
 def find_problems(entry: Mapping[str, Any]) -> list[str]:
     """Returns the problem of an `available` by which a forecast would be known before it was made: Open-Meteo replaces
-    its forecasts until their hour, and does not give the time of publication."""
+    its forecasts until their hour, and does not give the time of publication; of previous runs it gives the days."""
     availability = entry.get("available")
     if not isinstance(availability, dict) or (
         availability.get("day_before") is None and not str(availability.get("lag")).startswith("-")
     ):
         return []
-    return ['available: Open-Meteo replaces a forecast until its hour; give "lag", of "PT0S" at least']
+    url, params = entry.get("url"), entry.get("params")
+    if isinstance(url, str) and _has_leads(url, params if isinstance(params, dict) else {}):
+        reason = "the days of a previous run are subtracted from its hours already, and the delay of the model is added"
+    else:
+        reason = "Open-Meteo replaces a forecast until its hour"
+    return [f'available: {reason}; give "lag", of "PT0S" at least']
 
 
 def read_wait(message: str, now: datetime) -> float | None:

@@ -224,6 +224,13 @@ def test_historical_forecasts_are_known_after_their_hour() -> None:
             an_entry(url, available=rule)
 
 
+@pytest.mark.parametrize("rule", [{"lag": "-PT24H"}, {"day_before": "10:00"}])
+def test_a_previous_run_is_not_known_before_it_was_made(rule: dict[str, str]) -> None:
+    """A rule that subtracts the days of a previous run once more is refused, and the reason is that of this product."""
+    with pytest.raises(ConfigurationError, match="the days of a previous run are subtracted from its hours already"):
+        an_entry("https://previous-runs-api.open-meteo.com/v1/forecast", available=rule)
+
+
 @pytest.mark.parametrize("lag", [None, "PT4H"])
 def test_previous_runs_were_issued_days_before_their_label(lag: str | None) -> None:
     """A value of `…_previous_dayN` is published N days before its label, plus the delay of the model: 9 hours, or the

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -108,6 +109,28 @@ def tables(kinds: dict[str, tuple[str, Available, Sequence[Row]]]) -> list[Table
     """`kinds` as observations, retrieved long after their hours."""
     asked = START + timedelta(days=400)
     return [(rule, from_rows(source, rows, asked)) for source, rule, rows in kinds.values()]
+
+
+PLACE = {"timezone": "America/New_York", "targets": ["eia/ISNE/demand"]}
+
+
+TWO_PLACES: dict[str, Any] = {
+    "locations": [
+        {"name": "all", **PLACE, "inputs": ["eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/boston/*"]},
+        {"name": "few", **PLACE, "inputs": ["eia/ISNE/demand"]},
+    ],
+    "start": START.isoformat(),
+    "end": (START + timedelta(days=40)).isoformat(),
+    "seq_len": 48,
+    "leads": [1, 24],
+    "pictures": False,
+    "features": {"lags": [24, 168], "rolling": [3, 24], "power": True, "weather": True},
+    "splits": {
+        "train_end": (START + timedelta(days=25)).isoformat(),
+        "validation_end": (START + timedelta(days=32)).isoformat(),
+    },
+}
+"""Keys of a spec of 40 days: one location with every kind of input, and one with its demand alone."""
 
 
 PATTERNS = ("eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/boston/*")

@@ -196,23 +196,54 @@ def fit_limits(values: Floats, widths: float) -> Floats:
     """Returns the lowest and highest accepted value of each column, (C, 2), from the train rows `values` (C, T).
 
     The limits lie `widths` times the width of the middle 98 % of the values away from their median, so that absurd
-    values do not move them as long as they are fewer than one in a hundred. They are infinite if `widths` is 0, if a
-    column has fewer than `ENOUGH` values, or if 98 % of its values are equal.
+    values do not move them as long as they are fewer than one in a hundred; nor do more, if they are one value above
+    or below all others, such as a sentinel. They are infinite if `widths` is 0, if a column has fewer than `ENOUGH`
+    values, or if 98 % of its values are equal.
     """
     limits = np.tile([-np.inf, np.inf], (len(values), 1))
 
     def fit(column: int) -> None:
-        known_values = values[column][~np.isnan(values[column])]
-        if len(known_values) < ENOUGH:
-            return
-        low_quantile, median, high_quantile = np.quantile(known_values, [0.01, 0.5, 0.99])
-        if high_quantile > low_quantile:
-            width = widths * (high_quantile - low_quantile)
-            limits[column] = median - width, median + width
+        limits[column] = _fit_column_limits(values[column][~np.isnan(values[column])], widths)
 
     if widths:
         compute_columns(fit, *values.shape)
     return limits
+
+
+def _fit_column_limits(known_values: Floats, widths: float) -> tuple[float, float]:
+    """Returns the limits of one column from its `known_values` (N,), as `fit_limits` does."""
+    quantiles = _find_quantiles(known_values)
+    if not quantiles[0] < quantiles[2]:
+        return -np.inf, np.inf
+    extremes = float(known_values.min()), float(known_values.max())
+    repeated = [extreme for extreme in extremes if extreme in (quantiles[0], quantiles[2])]
+    if repeated:
+        low, high = _place_limits(_find_quantiles(_leave_out(known_values, repeated)), widths)
+        sentinels = [value for value in repeated if not low <= value <= high]
+        quantiles = _find_quantiles(_leave_out(known_values, sentinels)) if sentinels else quantiles
+    return _place_limits(quantiles, widths)
+
+
+def _find_quantiles(known_values: Floats) -> tuple[float, float, float]:
+    """Returns the quantiles of 1, 50 and 99 % of `known_values` (N,); 0 if they are fewer than `ENOUGH`."""
+    if len(known_values) < ENOUGH:
+        return 0.0, 0.0, 0.0
+    low_quantile, median, high_quantile = np.quantile(known_values, [0.01, 0.5, 0.99]).tolist()
+    return low_quantile, median, high_quantile
+
+
+def _place_limits(quantiles: tuple[float, float, float], widths: float) -> tuple[float, float]:
+    """Returns the limits around the median of `quantiles`, `widths` times their width away; infinite if it is 0."""
+    low_quantile, median, high_quantile = quantiles
+    if high_quantile <= low_quantile:
+        return -np.inf, np.inf
+    return median - widths * (high_quantile - low_quantile), median + widths * (high_quantile - low_quantile)
+
+
+def _leave_out(known_values: Floats, left_out: Sequence[float]) -> Floats:
+    """Returns `known_values` (N,) but for those of `left_out`."""
+    remaining: Floats = known_values[~np.isin(known_values, left_out)]
+    return remaining
 
 
 def fill_forward(values: Floats, limit: int) -> Floats:

@@ -22,30 +22,13 @@ from gridtide.training import preparation, tensors
 from gridtide.training.stored.comparing import compare_sets
 from gridtide.training.stored.covariates import gather_covariates
 from gridtide.training.stored.opening import read_set
-from tests.support.grids import HOUR, START, configuration, every_kind, fill
+from tests.support.grids import HOUR, PLACE, START, TWO_PLACES, configuration, every_kind, fill
 
 DAYS, LATER = 40, 50
 KINDS = every_kind(LATER)
 CONFIG = configuration(KINDS)
-PLACE = {"timezone": "America/New_York", "targets": ["eia/ISNE/demand"]}
 AHEAD = ["iso_ne/ISNE/load_forecast", "eia/ISNE/demand_forecast_day_ahead"]
-SPEC: dict[str, Any] = {
-    "name": "growing",
-    "locations": [
-        {"name": "all", **PLACE, "inputs": ["eia/ISNE/*", "iso_ne/ISNE/*", "open_meteo/boston/*"]},
-        {"name": "few", **PLACE, "inputs": ["eia/ISNE/demand"]},
-    ],
-    "start": START.isoformat(),
-    "end": (START + timedelta(days=DAYS)).isoformat(),
-    "seq_len": 48,
-    "leads": [1, 24],
-    "pictures": False,
-    "features": {"lags": [24, 168], "rolling": [3, 24], "power": True, "weather": True},
-    "splits": {
-        "train_end": (START + timedelta(days=25)).isoformat(),
-        "validation_end": (START + timedelta(days=32)).isoformat(),
-    },
-}
+SPEC: dict[str, Any] = {"name": "growing", **TWO_PLACES}
 WITH_FUTURE = [{**SPEC["locations"][0], "future": AHEAD, "holidays": "US-MA"}, SPEC["locations"][1]]
 
 

@@ -340,3 +340,28 @@ def test_a_rule_that_learns_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(__import__("sys").modules, "sklearn.ensemble", None)
     with pytest.raises(TrainingError, match=r"Install gridtide\[learn\]"):
         cleaning.clean_columns(wave(100)[None], [DEMAND], FITTED, slice(0, 90))
+
+
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.2])
+@pytest.mark.parametrize("sentinels", [(99_999.0,), (-9_999.0,), (-9_999.0, 99_999.0)])
+def test_limits_are_those_without_the_sentinels(sentinels: tuple[float, ...], share: float) -> None:
+    """However many hours a sentinel takes, it lies outside the limits; few move them by little, many by nothing."""
+    random = np.random.default_rng(0)
+    clean = random.normal(50, 10, 2000)
+    spoilt = np.concatenate([clean, *(np.full(int(share * 2000), sentinel) for sentinel in sentinels)])
+    random.shuffle(spoilt)
+    ((low, high),) = cleaning.fit_limits(spoilt[None], 100)
+    assert all(not low <= sentinel <= high for sentinel in sentinels)
+    tolerance = 0.2 if share < 0.01 else 0
+    np.testing.assert_allclose([[low, high]], cleaning.fit_limits(clean[None], 100), rtol=tolerance)
+
+
+def test_a_value_that_is_often_the_least_or_greatest_belongs_to_the_series() -> None:
+    """The nights of a solar park, and a plant at its capacity on a tenth of the hours, are accepted, and count."""
+    sun = np.maximum(np.sin(np.arange(2400) * 2 * np.pi / 24), 0) * 300
+    plant = np.where(np.arange(2400) % 10 == 0, 500.0, np.arange(2400) % 7)
+    limits = cleaning.fit_limits(np.stack([sun, plant]), 100)
+    assert (limits[:, 0] < 0).all()
+    assert (limits[:, 1] >= [300, 500]).all()
+    quantiles = np.quantile(sun, [0.01, 0.99])
+    assert limits[0, 1] - limits[0, 0] == pytest.approx(200 * (quantiles[1] - quantiles[0]))
