@@ -287,9 +287,7 @@ class PageChecks:
         already."""
         import numpy as np
 
-        from gridtide.observations.identity import has_repeats
-
-        if not has_repeats(self.marks):
+        if not self.marks.have_repeats():
             return 0
         table = self.draft.table()
         repeats = _resolve_versions(table, self.entry, np.concatenate(self.ranks) if self.ranks else None)

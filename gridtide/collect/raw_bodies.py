@@ -55,7 +55,7 @@ async def keep_body(
     envelope = _write_envelope(request, answer)
     for number in count(1):
         path = f"{stem}-{number}.zst" if number > 1 else f"{stem}.zst"
-        if await lake.put_raw(path, envelope, answer.body):
+        if await lake.put_raw(path, envelope, answer.body if answer.file is None else answer.open()):
             break
     return path
 

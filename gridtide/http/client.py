@@ -8,11 +8,12 @@ removed from every body and message.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import IO, TypeVar
 from urllib.request import getproxies
 
 import aiohttp
@@ -23,6 +24,7 @@ from gridtide.entries.entry import Entry
 from gridtide.errors import (
     ConfigurationError,
     CredentialsError,
+    StorageError,
     UpstreamError,
 )
 from gridtide.http.attempts import ask_repeatedly
@@ -35,6 +37,8 @@ from gridtide.http.logins import Logins
 from gridtide.http.tls import TrustedAuthorities
 from gridtide.http.tracing import trace_request
 from gridtide.sources.contract import Request, Response
+from gridtide.sources.registry import get_source
+from gridtide.threads import run_blocking
 
 T = TypeVar("T")
 
@@ -44,6 +48,10 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 BODY_LIMIT = 512 * 2**20
 """The largest decompressed body that is accepted, in bytes."""
+
+
+RECEIVED_IN_MEMORY = 4 * 2**20
+"""The most bytes of a body that are held in memory, where its source reads larger ones from a file."""
 
 
 READ_HEADERS = (
@@ -181,9 +189,10 @@ async def _read_response(
     retrieved_at: datetime,
     progress: AnswerProgress,
 ) -> Response:
-    content = await _read_body(entry, response, progress)
+    received = await _receive_body(entry, response, credentials, progress)
+    content = received.waiting
     # A body of a few blanks or a line break counts as empty.
-    is_empty = response.status == 200 and len(content) < 10 and not content.strip()
+    is_empty = response.status == 200 and received.file is None and len(content) < 10 and not content.strip()
     if response.status == 204 or response.status in entry.absent or (is_empty and "empty" in entry.absent):
         return Response(b"", retrieved_at, response.content_type, absent=True, status=response.status)
     message = credentials.redacted_message(content) if response.status != 200 else b""
@@ -193,19 +202,64 @@ async def _read_response(
     headers = {
         name: credentials.redacted_text(response.headers[name]) for name in READ_HEADERS if name in response.headers
     }
+    file = received.file
+    if file is not None:
+        return Response(b"", retrieved_at, response.content_type, headers=headers, status=response.status, file=file)
     body = credentials.redacted(content)
     return Response(body, retrieved_at, response.content_type, headers=headers, status=response.status)
 
 
-async def _read_body(entry: Entry, response: aiohttp.ClientResponse, progress: AnswerProgress) -> bytes:
-    chunks: list[bytes] = []
+async def _receive_body(
+    entry: Entry, response: aiohttp.ClientResponse, credentials: Credentials, progress: AnswerProgress
+) -> _ReceivedBody:
+    """Receives the body, in a file if it is large and its source reads files."""
+    to_file = response.status == 200 and entry.tabular and get_source(entry.source).READS_FILES
+    body, chunks, size = _ReceivedBody(entry.name, credentials), [], 0
     async for chunk in response.content.iter_any():
         progress.bytes += len(chunk)
         if progress.bytes > BODY_LIMIT:
             happened = f"the answer of {response.url.host} is larger than {BODY_LIMIT >> 20} MiB"
             raise ConfigurationError(entry.name, happened, 'Ask for less at a time: shorten "chunk"')
         chunks.append(chunk)
-    return b"".join(chunks)
+        size += len(chunk)
+        if to_file and size > RECEIVED_IN_MEMORY and b"\n" in chunk:
+            await run_blocking(body.write, b"".join(chunks))
+            chunks, size = [body.waiting], len(body.waiting)
+    body.waiting = b"".join(chunks)
+    if body.file is not None:
+        await run_blocking(body.complete)
+    return body
+
+
+class _ReceivedBody:
+    """A body of the entry with the name `entry`: its bytes `waiting`, and a file with those before them, which are free
+    of `credentials`. The lines of the file are whole until it is complete, as a credential lies within one."""
+
+    def __init__(self, entry: str, credentials: Credentials) -> None:
+        self.entry, self.credentials = entry, credentials
+        self.waiting = b""
+        self.file: IO[bytes] | None = None
+
+    def write(self, content: bytes) -> None:
+        """Writes the whole lines of `content`; the rest is waiting."""
+        end = content.rfind(b"\n") + 1
+        self._append(content[:end])
+        self.waiting = content[end:]
+
+    def complete(self) -> None:
+        """Writes what is waiting."""
+        self._append(self.waiting)
+        self.waiting = b""
+
+    def _append(self, content: bytes) -> None:
+        try:
+            if self.file is None:
+                self.file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the response
+            self.file.write(self.credentials.redacted(content))
+        except OSError as error:
+            happened = f"its answer cannot be written in {tempfile.gettempdir()}: {error}"
+            fix = "Free space there, or set TMPDIR to a folder that has some"
+            raise StorageError(self.entry, happened, fix) from error
 
 
 def _is_same_site(home: URL, url: URL) -> bool:

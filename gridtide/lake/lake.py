@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from gridtide.entries.lake_address import resolve_lake_address
 from gridtide.errors import ConfigurationError, DamagedError, list_first
@@ -116,9 +116,9 @@ class Lake:
         """Stores rejected rows, as `files.rejected` encodes them, as `rejected/<folder>/<prefix>_<stamp>….parquet`."""
         return await self._put_under_free_name(body, metadata, f"{REJECTED}/{folder}", prefix, stamp, "parquet")
 
-    async def put_raw(self, path: str, *parts: bytes) -> bool:
-        """Stores `parts`, one after another and zstd-compressed, at `path`, which is under `raw/`. Returns False if a
-        file exists there; it is kept."""
+    async def put_raw(self, path: str, *parts: bytes | IO[bytes]) -> bool:
+        """Stores `parts`, bytes or files at their start, one after another and zstd-compressed, at `path`, which is
+        under `raw/`. Returns False if a file exists there; it is kept."""
         from gridtide.lake.files import encoding
 
         return await self.store.create(path, await run_computing(encoding.compress_body, *parts), path)

@@ -10,9 +10,11 @@ takes as long as fetching a page.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from io import SEEK_CUR, SEEK_END, SEEK_SET, BufferedReader, BytesIO, RawIOBase
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -79,6 +81,41 @@ class Response:
     """Whether neither its `Date` nor another clock has shown that the clock of this machine is right."""
     file: IO[bytes] | None = None
     """A body that may be larger than memory, as a file at its start; `body` is then empty."""
+
+    def open(self) -> IO[bytes]:
+        """Opens the body at its start, also while it is being read elsewhere."""
+        return BytesIO(self.body) if self.file is None else BufferedReader(_FileView(self.file))
+
+
+class _FileView(RawIOBase):
+    """Reads a file with a position of its own. Positions of a file are shared by all who read it, so each of them must
+    read through a view, and one at a time."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._position = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
+        with _reading:
+            start = {SEEK_SET: 0, SEEK_CUR: self._position}.get(whence)
+            self._position = offset + (self._file.seek(0, SEEK_END) if start is None else start)
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        with _reading:
+            self._file.seek(self._position)
+            content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+
+_reading = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +199,9 @@ class Source(Protocol):
 
     NEEDS_URL: bool = True
     """Whether an entry must have a URL. Without one nothing is fetched, and `parse_response` makes the observations."""
+
+    READS_FILES: bool = False
+    """Whether `parse_response` reads `Response.file`, so that large bodies need not be held in memory."""
 
     LONGITUDES: Mapping[str, float] = {}  # read only
     """The longitudes of locations in degrees, positive in the east, roughly where their solar plants are. The clock of

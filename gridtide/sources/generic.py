@@ -27,12 +27,14 @@ import msgspec
 from gridtide.entries.scope import ANY, Scope, describe_columns, describe_scope, narrow_columns, narrow_params
 from gridtide.periods import Period, local_day, local_days, local_midnight
 from gridtide.sources.contract import Page, Request, Response
-from gridtide.sources.formats.bodies import list_unmatched
+from gridtide.sources.formats.bodies import Member, list_unmatched
 from gridtide.sources.formats.paging import request_first_page
 from gridtide.sources.formats.request_bodies import list_body_texts, write_body
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Entry
+
+READS_FILES = True
 
 BASIC_AUTH = {"username_env": "ISO_NE_USERNAME", "password_env": "ISO_NE_PASSWORD"}
 """ISO-NE was the only upstream with HTTP Basic at first. Configurations of that time give `auth_type` and `username`
@@ -262,7 +264,8 @@ def parse_response(entry: Entry, request: Request, response: Response) -> Page:
 
     patterns = _list_member_patterns(entry, request)
     page = read_answer(entry, request, response, _find_day(entry, request), [text for _, text in patterns])
-    unmatched = list_unmatched(response.body, [text for _, text in patterns]) if len(patterns) > 1 else []
+    body = Member(entry.name, "", response.open)
+    unmatched = list_unmatched(body, [text for _, text in patterns]) if len(patterns) > 1 else []
     return replace(page, reaches=_find_end_of_days(entry, patterns, unmatched)) if unmatched else page
 
 

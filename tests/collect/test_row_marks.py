@@ -5,31 +5,42 @@ import pytest
 
 from gridtide.collect.row_marks import RowMarks
 from gridtide.errors import StorageError
-from gridtide.observations.identity import has_repeats
 
 MARKS = np.random.default_rng(0).permutation(1000).astype(np.uint64) << np.uint64(50)
 
 
 @pytest.mark.parametrize("rows_in_memory", [1, 7, 999, 10_000])
 @pytest.mark.parametrize("part_rows", [1, 100, 1000])
-def test_all_marks_come_back_in_order_and_again(rows_in_memory: int, part_rows: int) -> None:
-    """Whether they are in memory or in the file, and a repeated one is found wherever the first is."""
-    marks = RowMarks("load", rows_in_memory)
-    for start in range(0, len(MARKS), part_rows):
-        marks.add(MARKS[start : start + part_rows])
-    for _ in range(2):
-        assert np.array_equal(np.concatenate(list(marks)), MARKS)
-        assert not has_repeats(marks, at_once=100)
-    marks.add(MARKS[:1])
-    assert has_repeats(marks, at_once=100)
-    marks.close()
+def test_a_repeated_mark_is_found_wherever_the_first_is(rows_in_memory: int, part_rows: int) -> None:
+    """Whether they are in memory or in the file; asked again, and after more were added, the answer is the same."""
+    for repeated in (None, 0, 499, 999):
+        marks = RowMarks("load", rows_in_memory)
+        for start in range(0, len(MARKS), part_rows):
+            marks.add(MARKS[start : start + part_rows])
+        assert not marks.have_repeats()
+        assert not marks.have_repeats()
+        if repeated is not None:
+            marks.add(MARKS[repeated : repeated + 1])
+            assert marks.have_repeats()
+        marks.close()
+
+
+def test_the_least_and_the_greatest_mark_are_compared_too() -> None:
+    """The first and the last range of fingerprints are searched like the others."""
+    for extreme in (0, (1 << 64) - 1):
+        marks = RowMarks("load", 10)
+        marks.add(np.concatenate([MARKS, [np.uint64(1)]]))
+        marks.add(np.array([extreme], np.uint64))
+        assert marks.have_repeats() is (extreme in MARKS)
+        marks.add(np.array([extreme], np.uint64))
+        assert marks.have_repeats()
+        marks.close()
 
 
 def test_no_marks_repeat_nothing() -> None:
     """An answer without rows has no file either."""
     marks = RowMarks("load")
-    assert list(marks) == []
-    assert not has_repeats(marks)
+    assert not marks.have_repeats()
     marks.close()
 
 

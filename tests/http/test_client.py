@@ -20,6 +20,7 @@ from gridtide.errors import (
     CredentialsError,
     GridtideError,
     QuotaError,
+    StorageError,
     UpstreamError,
 )
 from gridtide.http.client import Http
@@ -328,6 +329,47 @@ async def test_a_body_over_the_limit_is_refused(serve: Serve, monkeypatch: pytes
         return response
 
     with pytest.raises(ConfigurationError, match="larger than"):
+        await fetch(an_entry(await serve(handler)))
+
+
+@pytest.mark.parametrize("line_length", [40, 10_000])
+async def test_a_large_body_is_a_file_without_credentials(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, line_length: int
+) -> None:
+    """Of a source that reads files, a large body is the same bytes in a file, in which no credential is, wherever the
+    pieces end that it comes in; and it is read from the start by several readers at once."""
+    monkeypatch.setattr("gridtide.http.client.RECEIVED_IN_MEMORY", 1000)
+    secret = "abcdef-0123456789"
+    lines = [f"{number:09},{secret},".ljust(line_length, "x") for number in range(2000)]
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        body = "\n".join(lines).encode()
+        for start in range(0, len(body), 997):
+            await response.write(body[start : start + 997])
+        return response
+
+    async def read_twice(answer: Response) -> tuple[bytes, bytes, bytes]:
+        with answer.open() as first, answer.open() as second:
+            beginning = first.read(100)
+            return answer.body, beginning + first.read(), second.read()
+
+    entry = an_entry(await serve(handler), **KEY)
+    async with Http({"GRID_KEY": secret}) as http:
+        body, first, second = await http.fetch(entry, Request(entry.url), read_twice)
+    assert body == b""
+    assert first == second == "\n".join(lines).replace(secret, "REDACTED").encode()
+
+
+async def test_a_full_disk_is_named_where_a_large_body_is_received(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the draft of a file, the error names the entry, the folder and the variable."""
+    monkeypatch.setattr("gridtide.http.client.RECEIVED_IN_MEMORY", 1000)
+    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    handler, _ = answers(lambda: web.Response(body=b"row\n" * 1000))
+    with pytest.raises(StorageError, match=r"grid: .*/nonexistent.*set TMPDIR"):
         await fetch(an_entry(await serve(handler)))
 
 

@@ -160,15 +160,16 @@ class _KeptBytes(io.BytesIO):
         """Does nothing."""
 
 
-def compress_body(*parts: bytes) -> Any:
-    """Compresses `parts`, one after another, into one zstd frame."""
-    if sum(map(len, parts)) <= COMPRESSED_AT_ONCE:
-        return pa.compress(b"".join(parts), codec="zstd", asbytes=True)
+def compress_body(*parts: bytes | IO[bytes]) -> Any:
+    """Compresses `parts`, bytes or files at their start, one after another, into one zstd frame."""
+    if all(isinstance(part, bytes) for part in parts) and sum(map(len, parts)) <= COMPRESSED_AT_ONCE:  # type: ignore[arg-type]
+        return pa.compress(b"".join(parts), codec="zstd", asbytes=True)  # type: ignore[arg-type]
     compressed = _KeptBytes()
     with pa.CompressedOutputStream(pa.PythonFile(compressed, mode="w"), "zstd") as stream:
-        for part in map(pa.py_buffer, parts):
-            for start in range(0, part.size, COMPRESSED_AT_ONCE):
-                stream.write(part.slice(start, min(COMPRESSED_AT_ONCE, part.size - start)))
+        for part in parts:
+            with io.BytesIO(part) if isinstance(part, bytes) else part as content:
+                while piece := content.read(COMPRESSED_AT_ONCE):
+                    stream.write(piece)
     return compressed.getbuffer()
 
 

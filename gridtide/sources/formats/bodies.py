@@ -10,9 +10,12 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, time
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import IO, Any, Literal
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -28,54 +31,77 @@ PIECE_BYTES = 1 << 20
 """Bytes of a body that are decoded at a time."""
 
 UNPACKED_LIMIT = 2 * 2**30
-"""The largest unpacked body, in bytes."""
+"""The largest unpacked body that is read as a whole, in bytes."""
+
+STREAMED_LIMIT = 32 * 2**30
+"""The largest unpacked archive, in bytes."""
 
 
-class Member(NamedTuple):
-    """A file of an archive: its name, its content, and when it was written, on an unnamed clock; or a body that is no
-    archive, without a name."""
+@dataclass(frozen=True)
+class Member:
+    """A file of an archive of `entry`: its name, and when it was written, on an unnamed clock; or a body that is no
+    archive, without a name. `open` opens its content, which may be larger than memory, at the start."""
 
+    entry: str
     name: str
-    content: bytes
+    open: Callable[[], IO[bytes]]
     modified_at: datetime | None = None
 
+    def read(self, size: int | None = None) -> bytes:
+        """Returns the first `size` bytes, all of them without a size. Raises `UpstreamError` if the archive is broken,
+        `FormatError` if there are more than `UNPACKED_LIMIT`."""
+        with explain_broken(self.entry), self.open() as stream:
+            content = stream.read(UNPACKED_LIMIT + 1 if size is None else size)
+        if len(content) > UNPACKED_LIMIT:
+            happened = f"{self.name or 'the body'} unpacks to more than {UNPACKED_LIMIT >> 30} GiB"
+            raise FormatError(self.entry, happened, "Ask for less at a time")
+        return content
 
-def unpack_members(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
+
+@contextmanager
+def explain_broken(entry: str) -> Iterator[None]:
+    """Raises `UpstreamError` for an archive that turns out to be cut or broken while it is read."""
+    try:
+        yield
+    except (zipfile.BadZipFile, EOFError, OSError, zlib.error, NotImplementedError) as error:
+        raise UpstreamError(entry, f"the archive is cut or broken: {error}") from error
+
+
+def unpack_members(body: Member, patterns: Sequence[str]) -> list[Member]:
     """Returns the files in `body`: the members of a zip that match one of `patterns`, or all if there are none, in
     their order; the content of a gzip; or the body itself.
 
     Raises `FormatError` if no member matches and for spreadsheets and PDFs, `UpstreamError` for a broken archive.
     """
-    if body.startswith(b"%PDF"):
-        raise FormatError(entry, "the body is a PDF, not a table", "Ask for CSV, JSON or XML")
-    if body.startswith(OLD_SPREADSHEET):
-        return [Member("", _convert_sheet(entry, body))]
-    try:
-        if body.startswith(b"\x1f\x8b"):
-            return unpack_members(entry, _gunzip(entry, body), patterns)
-        if body.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-            return _unzip(entry, body, patterns)
-    except (zipfile.BadZipFile, EOFError, OSError, zlib.error) as error:
-        raise UpstreamError(entry, f"the archive is cut or broken: {error}") from error
-    return [Member("", body)]
+    beginning = body.read(len(OLD_SPREADSHEET))
+    if beginning == b"%PDF":
+        raise FormatError(body.entry, "the body is a PDF, not a table", "Ask for CSV, JSON or XML")
+    if beginning == OLD_SPREADSHEET:
+        return [replace(body, open=partial(io.BytesIO, _convert_sheet(body.entry, body.read())))]
+    if beginning.startswith(b"\x1f\x8b"):
+        return unpack_members(replace(body, open=partial(_gunzip, body)), patterns)
+    if beginning in (b"PK\x03\x04", b"PK\x05\x06"):
+        with explain_broken(body.entry):
+            return _unzip(body, patterns)
+    return [body]
 
 
-def list_unmatched(body: bytes, patterns: Sequence[str]) -> list[str]:
+def list_unmatched(body: Member, patterns: Sequence[str]) -> list[str]:
     """Returns those of `patterns` that no member of `body` matches; none if it is no readable zip."""
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        with body.open() as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except zipfile.BadZipFile:
         return []
     return [pattern for pattern in patterns if not any(_match_name(name, [pattern]) for name in names)]
 
 
-def count_unmatched(body: bytes, patterns: Sequence[str]) -> Iterator[Skipped]:
+def count_unmatched(body: Member, patterns: Sequence[str]) -> Iterator[Skipped]:
     """Yields the count of the members of `body` that none of `patterns` matches; none if it is no readable zip."""
-    if not patterns or not body.startswith(b"PK"):
+    if not patterns or body.read(2) != b"PK":
         return
     try:
-        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        with body.open() as file, zipfile.ZipFile(file) as archive:
             names = [info.filename for info in _list_files(archive) if not _match_name(info.filename, patterns)]
     except zipfile.BadZipFile:
         return
@@ -119,39 +145,41 @@ def _write_cell(cell: Any, date_mode: int) -> str:
     return str(cell.value) if cell.ctype == xlrd.XL_CELL_TEXT else ""
 
 
-def _gunzip(entry: str, body: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(body)) as gzip_file:
-        content = gzip_file.read(UNPACKED_LIMIT + 1)
-    if len(content) > UNPACKED_LIMIT:
-        raise FormatError(entry, f"the body unpacks to more than {UNPACKED_LIMIT >> 30} GiB", "Ask for less at a time")
-    return content
+def _gunzip(packed: Member) -> IO[bytes]:
+    return gzip.GzipFile(fileobj=packed.open())  # type: ignore[return-value]  # it is read like any file of bytes
 
 
-def _unzip(entry: str, body: bytes, patterns: Sequence[str]) -> list[Member]:
-    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+def _unzip(body: Member, patterns: Sequence[str]) -> list[Member]:
+    entry = body.entry
+    with body.open() as file, zipfile.ZipFile(file) as archive:
         members_info = _list_files(archive)
-        names = [member_info.filename for member_info in members_info]
-        if "[Content_Types].xml" in names:
-            raise FormatError(
-                entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML"
-            )
+    names = [member_info.filename for member_info in members_info]
+    if "[Content_Types].xml" in names:
+        raise FormatError(entry, "the body is a spreadsheet of Excel (xlsx), not a table", "Ask for CSV, JSON or XML")
+    if not members_info:
+        raise UpstreamError(entry, "the archive is empty")
+    if patterns:
+        members_info = [info for info in members_info if _match_name(info.filename, patterns)]
         if not members_info:
-            raise UpstreamError(entry, "the archive is empty")
-        if patterns:
-            members_info = [info for info in members_info if _match_name(info.filename, patterns)]
-            if not members_info:
-                texts = '", "'.join(patterns)
-                happened = f'unpack: no member of the archive matches "{texts}"; there are: {", ".join(names)}'
-                raise FormatError(entry, happened, 'Correct "unpack", such as "*.csv"')
-        if sum(member_info.file_size for member_info in members_info) > UNPACKED_LIMIT:
-            raise FormatError(entry, "the archive unpacks to more than 2 GiB", 'Name fewer members with "unpack"')
-        members: list[Member] = []
-        for member_info in members_info:
-            modified = datetime(*member_info.date_time)  # of which clock, a zip does not say
-            for inner in unpack_members(entry, archive.read(member_info), patterns):
-                name = f"{member_info.filename}/{inner.name}".rstrip("/")
-                members.append(Member(name, inner.content, inner.modified_at or modified))
-        return members
+            texts = '", "'.join(patterns)
+            happened = f'unpack: no member of the archive matches "{texts}"; there are: {", ".join(names)}'
+            raise FormatError(entry, happened, 'Correct "unpack", such as "*.csv"')
+    if sum(member_info.file_size for member_info in members_info) > STREAMED_LIMIT:
+        happened = f"the archive unpacks to more than {STREAMED_LIMIT >> 30} GiB"
+        raise FormatError(entry, happened, 'Name fewer members with "unpack"')
+    members: list[Member] = []
+    for member_info in members_info:
+        modified = datetime(*member_info.date_time)  # of which clock, a zip does not say
+        for inner in unpack_members(Member(entry, "", partial(_open_member, body, member_info)), patterns):
+            name = f"{member_info.filename}/{inner.name}".rstrip("/")
+            members.append(replace(inner, name=name, modified_at=inner.modified_at or modified))
+    return members
+
+
+def _open_member(body: Member, member_info: zipfile.ZipInfo) -> IO[bytes]:
+    """Opens a member of the zip `body`; the zip is closed with it."""
+    with zipfile.ZipFile(body.open()) as archive:
+        return archive.open(member_info)
 
 
 def encode_utf8(entry: str, body: bytes, encoding: str | None, content_type: str) -> bytes:

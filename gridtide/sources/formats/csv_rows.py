@@ -197,6 +197,12 @@ def read_csv(
     return attach_constants(table, around.above)
 
 
+def refuse_cut_text(entry: str, body: bytes, style: Csv, columns: Sequence[str], *, length_known: bool) -> None:
+    """Raises `UpstreamError` if the CSV in `body` ends in the middle of a line; the arguments are those of
+    `read_csv`."""
+    _refuse_cut_text(entry, _cut_around(entry, body, style, columns).rows, style, length_known)
+
+
 def _find_newline(body: bytes) -> bytes:
     return b"\n" if body.find(b"\n") >= 0 or body.find(b"\r") < 0 else b"\r"
 
@@ -212,8 +218,30 @@ def _split_lines(body: bytes) -> Iterator[_Line]:
         begin = end
 
 
-def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> _Around:
-    """Returns the rows of `body`, and the lines before its header, the header and the footer."""
+@dataclass(frozen=True)
+class _Head:
+    """The first lines of a body from its header on: the header is the first `used` of `lines`."""
+
+    lines: Sequence[_Line]
+    used: int
+    names: list[str]
+    delimiter: str
+
+    @property
+    def header_end(self) -> int:
+        """The byte behind the header."""
+        return self.lines[self.used - 1].end if self.used else self.lines[0].begin
+
+
+def measure_head(entry: str, beginning: bytes, style: Csv, columns: Sequence[str]) -> int:
+    """Returns the bytes before the rows of a CSV that has this `beginning`: of its header and the lines before it.
+
+    Raises as `read_csv` does if there is no header.
+    """
+    return _find_head(entry, beginning, style, columns).header_end
+
+
+def _find_head(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> _Head:
     lines = (line for line in _skip_lines(entry, body, style) if _is_line(line.text, style))
     head = list(islice(lines, FIRST_LINES))
     if not head:
@@ -222,16 +250,23 @@ def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> 
     if not _is_header(head[0].text, delimiter, style, columns):
         head += islice(lines, HEAD_LINES - FIRST_LINES)
     names, used = _read_header(entry, [line.text for line in head], style, delimiter, columns)
+    return _Head(head, used, names, delimiter)
+
+
+def _cut_around(entry: str, body: bytes, style: Csv, columns: Sequence[str]) -> _Around:
+    """Returns the rows of `body`, and the lines before its header, the header and the footer."""
+    top = _find_head(entry, body, style, columns)
+    head, used = top.lines, top.used
     begin = head[used].begin if used < len(head) else len(body)
-    end = _find_end_of_rows(body, head[used - 1].end if used else head[0].begin, delimiter, style)
+    end = _find_end_of_rows(body, top.header_end, top.delimiter, style)
     first_number = head[used].number if used < len(head) else head[-1].number + 1
     before = body[: head[0].begin].decode("utf-8", "replace")
     return _Around(
-        _Rows(body, min(begin, end), end, names, first_number, delimiter),
+        _Rows(body, min(begin, end), end, top.names, first_number, top.delimiter),
         _read_preamble(entry, before, style),
         before.splitlines(),
         [line.text for line in head[:used]],
-        body[head[used - 1].end : begin].decode("utf-8", "replace").splitlines() if used else (),
+        body[top.header_end : begin].decode("utf-8", "replace").splitlines() if used else (),
         body[end:].decode("utf-8", "replace").splitlines() if style.footer else (),
     )
 

@@ -353,13 +353,13 @@ def _refuse_more(entry: str, request: Request, content: PageContent) -> None:
     if find_next_link(content.headers.get("link", "")):
         sign = Sign("its Link header names a next page", {"link": True})
         raise _build_incomplete(entry, request, sign)
-    signs = _list_header_signs(content.headers, content.records)
+    signs = list_header_signs(content.headers, content.records)
     signs = signs or ([] if content.is_record else _list_signs(content.document, content.records))
     if signs:
         raise _build_incomplete(entry, request, min(signs, key=lambda sign: SUREST.index(next(iter(sign.pages)))))
 
 
-def _list_header_signs(headers: Mapping[str, str], records: int) -> list[Sign]:
+def list_header_signs(headers: Mapping[str, str], records: int) -> list[Sign]:
     """Returns what `headers` say about further records than the `records`."""
     signs = [sign for name, text in headers.items() for sign in _read_header(name.title(), text.strip(), records)]
     return [sign._replace(pages={"offset": "offset", "limit": ["limit", records or 1000]}) for sign in signs]
@@ -410,7 +410,7 @@ def count_at_limit(entry: Entry, request: Request, content: PageContent) -> list
 def _refuse_fewer(entry: str, pages: Pages, content: PageContent, received: int) -> None:
     """Raises if the last page says that there are more records than the `received` ones of all pages; or if it is also
     the first, and names a next page where `pages` does not look for it."""
-    signs = [*_list_header_signs(content.headers, received), *_list_signs(content.document, received)]
+    signs = [*list_header_signs(content.headers, received), *_list_signs(content.document, received)]
     is_first = received == content.records > 0
     for sign in signs:
         address = sign.pages.get("next") or sign.pages.get("cursor")

@@ -8,16 +8,17 @@ from dataclasses import replace
 from datetime import UTC, date
 from email.utils import format_datetime
 from functools import partial
+from io import BytesIO
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from gridtide.errors import FormatError, UpstreamError
-from gridtide.observations.table import concat
+from gridtide.observations.table import concat, empty
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, count_unmatched, encode_utf8, find_body_kind, unpack_members
-from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, split_alternatives
-from gridtide.sources.formats.csv_rows import NO_TABLE, read_csv
+from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, number_positions, split_alternatives
+from gridtide.sources.formats.csv_rows import BEFORE_HEADER, NO_TABLE, read_csv
 from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
 from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
 from gridtide.sources.formats.paging import (
@@ -29,7 +30,9 @@ from gridtide.sources.formats.paging import (
     request_next_page,
 )
 from gridtide.sources.formats.xml_rows import read_xml
-from gridtide.sources.tables.reading import AnswerContext, label_columns, read_observations
+from gridtide.sources.tables.large.cutting import CutBody, cut_body
+from gridtide.sources.tables.large.tally import AnswerTally
+from gridtide.sources.tables.reading import AnswerContext, finish_reading, label_columns, read_observations
 from gridtide.sources.tables.selection import is_ignored
 
 if TYPE_CHECKING:
@@ -49,29 +52,28 @@ def read_answer(
 
     Of an archive only the members that match one of `patterns` are read, all of them without any.
 
-    A body of more than `CELLS_IN_ONE` cells is read lazily: `Page.more` yields its observations piece by piece.
+    A large body that can be cut is read block by block, and another one of more than `CELLS_IN_ONE` cells piece by
+    piece: `Page.more` yields the observations.
     """
-    skipped: list[Skipped] = list(count_unmatched(response.body, patterns)) if entry.product is None else []
+    body = Member(entry.name, "", response.open)
+    skipped: list[Skipped] = list(count_unmatched(body, patterns)) if entry.product is None else []
     pieces: list[Iterator[pa.Table]] = []
     labels: dict[tuple[str, ...], str] = {}
     received, cells, document = 0, 0, None
-    for member in unpack_members(entry.name, response.body, patterns):
-        try:
-            table, document = read_cells(entry, member.content, response.headers)
-        except FormatError as error:
-            if not member.name:
-                raise
-            fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
-            raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
+    for member in unpack_members(body, patterns):
+        headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}
+        context = AnswerContext(day, headers, response.retrieved_at, labels)
+        blocks = cut_body(entry, member, response.headers, _name_columns(entry))
+        if blocks is not None:
+            pieces.append(_read_blocks(entry, request, blocks, context, skipped))
+            cells = CELLS_IN_ONE + 1
+            continue
+        table, document = _read_member(entry, member, response.headers)
         is_record = entry.records is None and entry.layout == "records" and table.rows == 1
         has_time = not entry.time or bool(set(split_alternatives(entry.time)) & set(table.names))
         if is_record and not has_time and _is_no_data(entry.name, document):
             continue
         refuse_error(entry.name, PageContent(document, table.rows, response.headers, is_record))
-        if member.name:
-            table = replace(table, place=_place_in_member(member.name, table.place))
-        headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}
-        context = AnswerContext(day, headers, response.retrieved_at, labels)
         received += table.rows
         cells += table.rows * len(table.names)
         pieces.append(read_observations(entry, table, context, skipped))
@@ -83,7 +85,53 @@ def read_answer(
     if cells <= CELLS_IN_ONE:
         observations = concat(list(tables))
         return Page(observations, received, total, tuple(following), tuple(skipped))
-    return Page(next(tables), received, total, following, skipped, tables)
+    return Page(next(tables, empty()), received, total, following, skipped, tables)
+
+
+def _read_member(entry: Entry, member: Member, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
+    """Returns the cells of `member`, and its JSON if it is JSON."""
+    try:
+        table, document = read_cells(entry, member.read(), headers)
+    except FormatError as error:
+        if not member.name:
+            raise
+        fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
+        raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
+    return (replace(table, place=_place_in_member(member.name, table.place)) if member.name else table), document
+
+
+def _read_blocks(
+    entry: Entry, request: Request, body: CutBody, context: AnswerContext, skipped: list[Skipped]
+) -> Iterator[pa.Table]:
+    """Yields the observations of a large body, block by block; cells that are not stored are added to `skipped`, all of
+    them at the end. If none is stored, the whole body is read once more, which may show why."""
+    context.tally.is_cut = True
+    counts: list[Skipped] = []
+    rows = stored_rows = 0
+    for block in body.blocks():
+        content = replace(body.content, open=partial(BytesIO, block.content))
+        table, _ = _read_member(entry, content, context.headers)
+        if block.lines:
+            table.skipped[:] = [item for item in table.skipped if item.reason != BEFORE_HEADER]
+        table = replace(table, place=_shift_place(table.place, block.lines, rows))
+        rows += table.rows
+        for piece in read_observations(entry, table, context, counts):
+            stored_rows += piece.num_rows
+            yield piece
+    if stored_rows:
+        finish_reading(entry, context, counts)
+        skipped += [*counts, *count_at_limit(entry, request, PageContent(None, rows, context.headers))]
+        return
+    table, _ = _read_member(entry, body.content, context.headers)
+    yield from read_observations(entry, table, replace(context, tally=AnswerTally()), skipped)
+
+
+def _shift_place(place: Callable[[int], str], lines: int, rows: int) -> Callable[[int], str]:
+    """Returns the positions in a body of the records of a block that have the positions `place` in it; `lines` and
+    `rows` are those of earlier blocks."""
+    before, _, number = place(0).rpartition(" ")
+    noun = before.rpartition(" ")[2]
+    return number_positions(before, int(number) + (lines if noun == "line" else rows))
 
 
 def _read_modification(member: Member, zone: ZoneInfo) -> dict[str, str]:
@@ -128,14 +176,11 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         return table, document
     if b"\0" in body:
         raise UpstreamError(entry.name, "the body holds NUL characters, as of a broken file", "Try again later")
-    value_names = [
-        column for column in (*entry.time, *entry.value) if not (entry.hours or entry.days) or column in entry.time
-    ]
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
     label_names = label_columns(entry)
     try:
         table = read_csv(
-            *(entry.name, body, entry.csv, value_names, label_names),
+            *(entry.name, body, entry.csv, _name_columns(entry), label_names),
             length_known=length_known,
             numbers=entry.numbers,
             times=entry.time,
@@ -153,6 +198,12 @@ def _is_no_data(entry: str, document: Any) -> bool:
     fields = document[0] if isinstance(document, list) and len(document) == 1 else document
     refuse_error(entry, PageContent(fields, 0, {}))
     return refuse_statement(entry, fields)
+
+
+def _name_columns(entry: Entry) -> list[str]:
+    """Returns the columns by which the header of a CSV is known."""
+    are_wide = entry.hours or entry.days
+    return [*entry.time, *(() if are_wide else (column for column in entry.value if column not in entry.time))]
 
 
 def _read_selected(entry: Entry, body: bytes) -> tuple[CellTable, Any] | None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -37,6 +37,7 @@ from gridtide.sources.formats.numbers import ReadNumbers, drop_mixed_truths, rea
 from gridtide.sources.formats.xml_rows import POSITION, RESOLUTION
 from gridtide.sources.tables import repeats
 from gridtide.sources.tables.components import INCONSISTENT, ComponentColumns, add_parts, balance_records
+from gridtide.sources.tables.large.tally import AnswerTally
 from gridtide.sources.tables.selection import choose_columns, count_unused, find_unselected, is_ignored
 from gridtide.sources.tables.series import (
     RowLabels,
@@ -51,7 +52,7 @@ from gridtide.sources.tables.series import (
     refuse_merged_labels,
     refuse_other_style,
 )
-from gridtide.sources.tables.timing import Timing, count_long_intervals, read_timing, show_moment
+from gridtide.sources.tables.timing import Timing, list_long_intervals, read_timing, show_moment
 from gridtide.sources.tables.wide import count_missing_hours, list_wide_columns, unfold_days, unfold_hours
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class AnswerContext:
     retrieved_at: datetime
     labels: dict[tuple[str, ...], str] = field(default_factory=dict)
     """What the unnamed columns of the files of an archive say of their series, by column, location and variable."""
+    tally: AnswerTally = field(default_factory=AnswerTally)
 
 
 def read_observations(
@@ -225,25 +227,22 @@ class _TableReader:
 
     def __init__(self, entry: Entry, table: CellTable, context: AnswerContext, skipped: list[Skipped]) -> None:
         self.entry, self.table, self.context, self.skipped = entry, table, context, skipped
-        self.counts: dict[str, list[Any]] = {}
-        self.open_cells: dict[str, int] = {}
-        self.number_columns: set[str] = set()
-        self.flag_columns: set[str] = set()
+        self.tally = context.tally
         skipped += table.skipped
 
     def read(self) -> Iterator[pa.Table]:
         """Yields the observations. Whatever can be refused by keys alone is refused before the first piece."""
         unlabelled = self._find_unlabelled()
-        locations_by_row = read_locations(self.entry, self.table, unlabelled)
-        names = read_variables(self.entry, self.table, unlabelled)
-        refuse_merged_labels(self.entry, locations_by_row, names)
+        locations_by_row = read_locations(self.entry, self.table, unlabelled, self.tally.texts)
+        names = read_variables(self.entry, self.table, unlabelled, self.tally.texts)
+        refuse_merged_labels(self.entry, locations_by_row, names, self.tally.texts)
         published = self._read_published()
         ranks = self._read_ranks()
         series = _combine_codes(
             [locations_by_row.codes, *([names.codes] if names else []), *([published] if published is not None else [])]
         )
         timing = read_timing(self.entry, self.table, self.entry.time, series, self.context.day, self._find_valued)
-        if timing.blank.all():
+        if timing.blank.all() and not self.tally.is_cut:
             column, position = ", ".join(self.entry.time), self.table.place(0)
             happened = f"time: {column} holds None, which is not a valid ISO 8601 time, in {position}"
             raise FormatError(self.entry.name, happened, 'Name the column of the times with "time"')
@@ -261,10 +260,31 @@ class _TableReader:
         used = [*self._naming, *columns, *ignored]
         labels = repeats.refuse_merged_series(self.entry, self.table, series, is_live, used)
         repeats.refuse_other_labels(self.entry, self.table, labels, self.context.labels, [locations_by_row, names])
-        if self.entry.interval is not None and self.entry.product is None:
-            long_intervals = count_long_intervals(timing, series, is_live)
-            self.skipped += [long_intervals] if long_intervals else []
+        if self.tally.is_cut:
+            self._compare_intervals(timing, locations_by_row, names, published is not None, is_live)
+        else:
+            self.skipped += list_long_intervals(self.entry, timing, series, is_live)
         return self._build_table(_Rows(timing, is_live, locations_by_row, names, published, ranks, dropped))
+
+    def _compare_intervals(
+        self, timing: Timing, places: RowLabels, names: RowLabels | None, is_published: bool, is_live: np.ndarray
+    ) -> None:
+        """Raises if intervals of the `is_live` records (rows,) may overlap those of earlier tables of the answer. Of
+        values with a time of publication, several may be for one time."""
+        starts, ends = timing.starts[is_live], timing.ends[is_live]
+        self.tally.add_intervals(starts, ends)
+        codes, variables = places.codes[is_live].astype(np.int64), names.names if names else [""]
+        if names:
+            codes = codes * len(variables) + names.codes[is_live]
+        distinct_codes, codes = np.unique(codes, return_inverse=True)
+        series = [
+            (places.names[place], variables[variable])
+            for place, variable in (divmod(code, len(variables)) for code in distinct_codes.tolist())
+        ]
+        unclear = self.tally.spans.add(series, codes, starts, ends)
+        if unclear and not is_published:
+            happened = f"interval: those of {'/'.join(filter(None, unclear))} have several lengths and may overlap"
+            raise FormatError(self.entry.name, happened, 'Ask for less at a time: shorten "chunk"')
 
     def _settle_repeats(
         self, series: np.ndarray, timing: Timing, is_live: np.ndarray, columns: Sequence[str]
@@ -362,7 +382,7 @@ class _TableReader:
         selected = np.ones(self.table.rows, bool)
         in_header = any(value.location is not None for value in self.values)  # which are selected by columns
         names = None if in_header else places.names
-        unselected = list(find_unselected(self.entry, self.table, places.codes, names))
+        unselected = list(find_unselected(self.entry, self.table, places.codes, names, is_part=self.tally.is_cut))
         is_none_selected = any(rows.all() for _, rows in unselected)
         if self.entry.past:
             is_open = timing.ends > microseconds(self.context.retrieved_at)
@@ -372,7 +392,8 @@ class _TableReader:
             selected &= ~rows
             if len(counted):
                 cell_count, example = len(counted) * len(self.values), self.table.place(int(counted[0]))
-                self.skipped.append(Skipped(reason, cell_count, example, expected=not is_none_selected))
+                is_expected = self.tally.is_cut or not is_none_selected
+                self.skipped.append(Skipped(reason, cell_count, example, expected=is_expected))
         return selected
 
     def _leave_out_nameless(self, places: RowLabels, names: RowLabels | None, is_live: np.ndarray) -> np.ndarray:
@@ -493,7 +514,8 @@ class _TableReader:
             length = len(next(iter(piece.values())))
             yield self._build_piece(piece, slice(offset, offset + length), rows, labels)
             offset += length
-        self._finish()
+        if not self.tally.is_cut:
+            finish_reading(self.entry, self.context, self.skipped)
 
     @cached_property
     def _components(self) -> ComponentColumns | None:
@@ -599,7 +621,7 @@ class _TableReader:
             if self.entry.past and (is_open := np.isnan(numbers[:, index]) & is_live).any():
                 stored = np.broadcast_to(is_live[:, None], shape).copy() if stored is None else stored
                 stored[:, index] &= ~is_open
-                self.open_cells[value.column] = self.open_cells.get(value.column, 0) + int(is_open.sum())
+                self.tally.open_cells[value.column] += int(is_open.sum())
             dropped_rows = rows.dropped.get(value.column, np.zeros(0, np.int64))
             dropped_rows = dropped_rows[(dropped_rows >= span.start) & (dropped_rows < span.stop)] - span.start
             if len(dropped_rows) or not numbers_read.complete:
@@ -611,15 +633,15 @@ class _TableReader:
     def _refuse_mixed_truths(self, value: ValueColumn, cells: ReadNumbers) -> ReadNumbers:
         """Returns `cells` without true and false if they hold numbers too: only a column of flags is 1 and 0. Raises if
         the pieces of a column hold the one and the other."""
-        if cells.truths is None and value.column in self.number_columns:
+        if cells.truths is None and value.column in self.tally.number_columns:
             return cells
         is_number = ~(cells.unread | np.isnan(cells.values))
         truths = np.zeros(len(is_number), bool) if cells.truths is None else cells.truths
         if (is_number & ~truths).any():
-            self.number_columns.add(value.column)
+            self.tally.number_columns.add(value.column)
         elif truths.any():
-            self.flag_columns.add(value.column)
-        if value.column in self.number_columns & self.flag_columns:
+            self.tally.flag_columns.add(value.column)
+        if value.column in self.tally.number_columns & self.tally.flag_columns:
             happened = f"value: {value.column} holds true or false in some records, and numbers in others"
             raise FormatError(self.entry.name, happened, 'Leave it out of "value"')
         return drop_mixed_truths(cells)
@@ -628,28 +650,36 @@ class _TableReader:
         self, column: str, numbers_read: ReadNumbers, is_live: np.ndarray, cells: CellColumn, start: int
     ) -> None:
         """Counts the cells without a number; raises if they are numbers in another style."""
-        count = self.counts.setdefault(column, [0, 0, ""])
+        count = self.tally.cells[column]
         if numbers_read.complete:
-            count[0] += len(cells)
+            count.read += len(cells)
             return
-        count[0] += int((~(numbers_read.unread | numbers_read.absent)).sum())
+        count.read += int((~(numbers_read.unread | numbers_read.absent)).sum())
         bad_rows = np.flatnonzero(numbers_read.unread & is_live)
         if len(bad_rows):
             texts = [cells[int(row)].as_py() for row in bad_rows[:1000]]
             refuse_other_style(self.entry, self.table, column, texts, start + int(bad_rows[0]))
-            count[1] += len(bad_rows)
-            count[2] = count[2] or f"{self.table.place(start + int(bad_rows[0]))}, {column}: {texts[0]!r:.80}"
+            count.unread += len(bad_rows)
+            count.example = count.example or f"{self.table.place(start + int(bad_rows[0]))}, {column}: {texts[0]!r:.80}"
 
-    def _finish(self) -> None:
-        """Raises for columns that contain only texts, and counts the other cells without a number."""
-        for column, (read, unread, example) in self.counts.items():
-            if unread and not read:
-                happened = f"value: {column} holds no numbers: {example}, which is not a number"
-                raise FormatError(self.entry.name, happened, _propose_units(example) or 'Leave it out of "value"')
-            if unread:
-                self.skipped.append(Skipped(f"cells of {column} that hold no number", unread, example))
-        for column, count in self.open_cells.items():
-            self.skipped.append(Skipped(f"empty cells of {column}, not measured yet", count, column, expected=True))
+
+def finish_reading(entry: Entry, context: AnswerContext, skipped: list[Skipped]) -> None:
+    """Raises for columns of an answer that contain only texts, and adds its other cells without a number to `skipped`;
+    and the gaps that only all tables of it show."""
+    tally = context.tally
+    for column, count in tally.cells.items():
+        if count.unread and not count.read:
+            happened = f"value: {column} holds no numbers: {count.example}, which is not a number"
+            raise FormatError(entry.name, happened, _propose_units(count.example) or 'Leave it out of "value"')
+        if count.unread:
+            skipped.append(Skipped(f"cells of {column} that hold no number", count.unread, count.example))
+    for column, number in tally.open_cells.items():
+        skipped.append(Skipped(f"empty cells of {column}, not measured yet", number, column, expected=True))
+    if tally.is_cut and tally.length is not None:
+        starts = np.array(sorted(tally.starts), np.int64)
+        every, none = np.ones(len(starts), bool), np.zeros(len(starts), bool)
+        timing = Timing(starts, starts + tally.length, none, none, none)
+        skipped += list_long_intervals(entry, timing, np.zeros(len(starts), np.int64), every)
 
 
 @dataclass(frozen=True)

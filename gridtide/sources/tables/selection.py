@@ -61,10 +61,11 @@ def choose_columns(entry: Entry, names: Sequence[str]) -> Entry:
 
 
 def find_unselected(
-    entry: Entry, table: CellTable, location_codes: np.ndarray, location_names: Sequence[str] | None
+    entry: Entry, table: CellTable, location_codes: np.ndarray, location_names: Sequence[str] | None, *, is_part: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the records (rows,) that the entry does not select, each time with the reason. `location_names` are None
-    if records have no locations, because the header names them.
+    if records have no locations, because the header names them. A table that `is_part` of an answer may lack all
+    locations that the entry names.
 
     Raises `FormatError` if it names locations and no record is of one of them, or a column of `where` that is not
     there; in answers of a product it may be missing.
@@ -78,7 +79,7 @@ def find_unselected(
             yield f"records with another {column} than {names}", ~_hold(table, column, texts)
     if entry.locations and location_names is not None:
         is_selected = np.array([name in entry.locations for name in location_names], bool)
-        if len(location_names) and not is_selected.any():
+        if len(location_names) and not is_selected.any() and not is_part:
             refuse_absent_locations(entry, location_names)
         yield "records of locations that the entry does not name", ~is_selected[location_codes]
 

@@ -413,9 +413,13 @@ def _find_match(column: CellColumn, pattern: re.Pattern[str]) -> str:
     return next((text for text in factorize(column)[1] if text and pattern.fullmatch(text.strip())), "")
 
 
-def read_locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels:
+NamedTexts = dict[tuple[str, ...], str]
+"""The text of the answer that a name stands for, by what is named and the name; of all tables of the answer."""
+
+
+def read_locations(entry: Entry, table: CellTable, blank: np.ndarray, named: NamedTexts) -> RowLabels:
     """Returns the location of each record: from the columns that `location` names, or else `location` itself, or else
-    the entry's name, even if a column has that name; `blank` (rows,) need none."""
+    the entry's name, even if a column has that name; `blank` (rows,) need none. Its names are added to `named`."""
     location_setting = entry.location if entry.location is not None else entry.name
     if isinstance(location_setting, str) and (entry.location is None or location_setting not in table.names):
         return RowLabels(np.zeros(table.rows, np.int32), [location_setting])
@@ -425,7 +429,7 @@ def read_locations(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabe
     def spell(text: str) -> str:
         return rename_location(entry, text.strip())
 
-    return _read_labels(entry, table, columns, blank, "location", spell if entry.location_names else None)
+    return _read_labels(entry, table, columns, blank, "location", spell if entry.location_names else None, named)
 
 
 def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> None:
@@ -438,8 +442,8 @@ def _check_locations(entry: Entry, table: CellTable, columns: Sequence[str]) -> 
         )
 
 
-def read_variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabels | None:
-    """Returns the variable of each record if a column names it."""
+def read_variables(entry: Entry, table: CellTable, blank: np.ndarray, named: NamedTexts) -> RowLabels | None:
+    """Returns the variable of each record if a column names it. Its names are added to `named`."""
     if entry.variable is None or not table.rows:
         return None
     columns = list_columns(entry.variable)
@@ -448,7 +452,7 @@ def read_variables(entry: Entry, table: CellTable, blank: np.ndarray) -> RowLabe
     def spell(text: str) -> str:
         return rename(entry.names, text.strip(), spell_variable)
 
-    return _read_labels(entry, table, columns, blank, "variable", spell)
+    return _read_labels(entry, table, columns, blank, "variable", spell, named)
 
 
 def list_columns(names: str | Sequence[str] | None) -> list[str]:
@@ -463,6 +467,7 @@ def _read_labels(
     blank: np.ndarray,
     noun: str,
     spell: Callable[[str], str] | None,
+    named: NamedTexts,
 ) -> RowLabels:
     """Returns the names that `columns` give to each record, the texts themselves without `spell`; raises if one gives
     none, or two names become the same."""
@@ -488,37 +493,35 @@ def _read_labels(
     if spell is None and len(columns) == 1:
         return RowLabels(codes, texts, texts)
     names = [spell(text) if spell and text.strip() else text.strip() for text in texts]
-    text_by_name: dict[str, str] = {}
     for name, text in zip(names, texts, strict=True):
-        if name and text_by_name.setdefault(name, text.strip()) != text.strip():
+        if name and named.setdefault((noun, name), text.strip()) != text.strip():
             raise FormatError(
                 entry.name,
-                f"{noun}: {text_by_name[name]!r} and {text!r} of {', '.join(columns)} would both be {name}",
+                f"{noun}: {named[noun, name]!r} and {text!r} of {', '.join(columns)} would both be {name}",
                 f'Name another column with "{noun}"',
             )
     return RowLabels(codes, names, texts)
 
 
-def refuse_merged_labels(entry: Entry, places: RowLabels, variable_labels: RowLabels | None) -> None:
+def refuse_merged_labels(entry: Entry, places: RowLabels, variable_labels: RowLabels | None, named: NamedTexts) -> None:
     """Raises if two texts of a label become one name, as of `FR` in either of two columns, and nothing else tells
-    their series apart."""
-    if variable_labels is None and len(set(places.names)) == len(places.names):
+    their series apart. The names of series are added to `named`."""
+    if variable_labels is None and places.names is places.texts:  # the texts themselves
         return
     pairs = [(place, place) for place in range(len(places.names))]
     if variable_labels is not None:
         codes = places.codes.astype(np.int64) * len(variable_labels.names) + variable_labels.codes
         pairs = [divmod(code, len(variable_labels.names)) for code in np.unique(codes).tolist()]
-    texts_by_series: dict[tuple[str, str], tuple[str, str]] = {}
     for place, variable in pairs:
-        named = (places.names[place], variable_labels.names[variable] if variable_labels else "")
-        written = (
-            places.texts[place] if places.texts else "",
+        series = (places.names[place], variable_labels.names[variable] if variable_labels else "")
+        texts = (
             variable_labels.texts[variable] if variable_labels and variable_labels.texts else "",
+            places.texts[place] if places.texts else "",
         )
-        earlier = texts_by_series.setdefault(named, written)
-        if earlier != written and named[0]:
-            first, second = (" of ".join(filter(None, reversed(texts))) for texts in (earlier, written))
-            happened = f"labels: {first!r} and {second!r} would both be {'/'.join(filter(None, named))}"
+        written = " of ".join(filter(None, texts))
+        earlier = named.setdefault(("series", *series), written)
+        if earlier != written and series[0]:
+            happened = f"labels: {earlier!r} and {written!r} would both be {'/'.join(filter(None, series))}"
             raise FormatError(entry.name, happened, 'Name another column with "variable" or "location"')
 
 

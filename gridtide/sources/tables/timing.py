@@ -624,7 +624,16 @@ LONG_INTERVALS = 'gaps as long as intervals of another length, of which "interva
 """Why a part of the time that records stand for is not stored."""
 
 
-def count_long_intervals(timing: Timing, series: np.ndarray, live: np.ndarray) -> Skipped | None:
+def list_long_intervals(entry: Entry, timing: Timing, series: np.ndarray, live: np.ndarray) -> list[Skipped]:
+    """Returns the count of long gaps in the `live` records (rows,) of `series` (rows,), if the entry gives the length
+    of its intervals itself and there are any."""
+    if entry.interval is None or entry.product is not None:
+        return []
+    count = _count_long_intervals(timing, series, live)
+    return [count] if count else []
+
+
+def _count_long_intervals(timing: Timing, series: np.ndarray, live: np.ndarray) -> Skipped | None:
     """Returns the count of gaps in the `live` records (rows,) before or after which the intervals have their constant
     length, as where hours become quarter-hours: at one end of a series at least two in a row, which are of one length
     and begin at its multiples. None if there are none."""

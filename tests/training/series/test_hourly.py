@@ -137,7 +137,8 @@ def test_what_is_constant_need_not_be_a_column(rows: list[Row]) -> None:
 
 
 def test_series_are_asked_for_once_and_only_if_they_occur() -> None:
-    """Each series of a table is looked up once, and again for a table with other labels."""
+    """Each series is looked up once, however many tables it is in, and again after a table with very different
+    labels."""
     asked: list[str] = []
 
     def number(source: str, location: str, variable: str, unit: str) -> int:
@@ -154,7 +155,12 @@ def test_series_are_asked_for_once_and_only_if_they_occur() -> None:
     assert asked == ["eia/here/load/MWh", "eia/here/demand/MWh"]
     assert numbers.of(other).tolist() == [4]
     assert numbers.of(both).tolist() == [4, 6]
-    assert asked[2:] == ["eia/here/load/MW", "eia/here/load/MWh", "eia/here/demand/MWh"]
+    assert asked[2:] == ["eia/here/load/MW"]
+    many = from_rows("iso_ne", [row(0, 60, 1.0, f"load {number}", f"u{number}") for number in range(9)], START)
+    assert numbers.of(many).tolist() == [6] * 9
+    assert len(asked) == 12
+    assert numbers.of(both).tolist() == [4, 6]
+    assert asked[12:] in ([], ["eia/here/load/MWh", "eia/here/demand/MWh"])
 
 
 def test_a_lag_hides_a_value_until_it_has_passed() -> None:
