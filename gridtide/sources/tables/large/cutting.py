@@ -66,8 +66,8 @@ def cut_body(entry: Entry, content: Member, headers: Mapping[str, str], columns:
     newline = b"\n" if b"\n" in beginning else b"\r"
     body = CutBody(content, head, newline, entry.csv.quote.encode())
     ending = [Block(head + last_line, 0)] if last_line.strip() else []  # of a page, if the upstream failed on the way
-    shown = islice(body.blocks(), 1) if _has_fixed_clock(entry) else body.blocks()
-    return body if _has_single_moments(entry, chain(ending, shown)) else None
+    examined = islice(body.blocks(), 1) if _has_fixed_clock(entry) else body.blocks()
+    return body if _has_single_moments(entry, chain(ending, examined)) else None
 
 
 def _has_fixed_clock(entry: Entry) -> bool:
