@@ -30,6 +30,9 @@ DAY, WEEK = 24, 168
 EPOCHS, PATIENCE = 60, 15
 """Training ends after `EPOCHS` epochs, or after `PATIENCE` epochs without a smaller validation error."""
 
+BATCH_SIZE = 16
+"""Windows in a batch. With 8, training takes twice as long and the errors are the same to 2 %."""
+
 RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 """The learning rates that are tried. The validation error selects one, so that the test split stays unseen."""
 
@@ -114,7 +117,7 @@ def train(store: Store) -> Forecaster:
         errors = mean_errors(store, "validation", model)[0] / store.mapped["target_deviation"][:, 0]
         return float(np.mean(errors))
 
-    return train_best(store, lambda epoch: get_training_sequences(store, batch_size=8, seed=epoch), validate)
+    return train_best(store, lambda epoch: get_training_sequences(store, batch_size=BATCH_SIZE, seed=epoch), validate)
 
 
 def train_best(
@@ -163,7 +166,8 @@ def forecast_windows(evaluation: EvaluationSet, learned: Integers, predicted: In
 
     def batches(epoch: int) -> Iterator[Batch]:
         order = np.random.default_rng(epoch).permutation(learned[:-held_out])
-        return (gather_windows(evaluation, order[first : first + 8]) for first in range(0, len(order), 8))
+        firsts = range(0, len(order), BATCH_SIZE)
+        return (gather_windows(evaluation, order[first : first + BATCH_SIZE]) for first in firsts)
 
     def validate(model: Forecaster) -> float:
         return float(loss(model, gather_windows(evaluation, learned[-held_out:])).item())

@@ -22,6 +22,7 @@ from gridtide.entries.entry import Config, Entry
 from gridtide.lake import Draft, Lake, Provenance
 from gridtide.observations.table import Row, from_rows
 from gridtide.training.spec import load_spec
+from tests.support.processes.prefect_servers import LATER_START, furnish
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -169,9 +170,11 @@ def test_every_snippet_is_in_a_group() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(600)  # servers and commands import Prefect and MLX, which is long on a loaded machine
 @pytest.mark.parametrize("group", snippets(), ids=["validate", "ingest", "backfill", "ingest-python", "train-python"])
-def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Each group of snippets runs in a folder with the shipped files. `ingest` starts its own Prefect server, as on
-    first use; the others use the one that is there."""
+def test_the_snippets_run_top_to_bottom(
+    group: list[list[str]], tmp_path: Path, migrated: Path, request: pytest.FixtureRequest
+) -> None:
+    """Each group of snippets runs in a folder with the shipped files. `ingest` starts its own Prefect server; the
+    others use the one that is there. (The demo is tested from nothing, with the migrations of the database.)"""
     pytest.importorskip("mlx.core", reason="MLX has no build for this platform")
     shutil.copy(ROOT / "api_config.json", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
@@ -179,8 +182,9 @@ def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, 
     scripts.mkdir()
     (scripts / "gridtide").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m deployments.cli "$@"\n')
     (scripts / "gridtide").chmod(0o755)
-    first_use = group[0][-1].startswith("gridtide ingest")
-    server = {} if first_use else {"PREFECT_API_URL": request.getfixturevalue("prefect_server")}
+    furnish(tmp_path / "prefect", migrated)
+    has_own_server = group[0][-1].startswith("gridtide ingest")
+    server = LATER_START if has_own_server else {"PREFECT_API_URL": request.getfixturevalue("prefect_server")}
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
@@ -198,5 +202,5 @@ def test_the_snippets_run_top_to_bottom(group: list[list[str]], tmp_path: Path, 
         for command in group:
             run(*command)
     finally:
-        if first_use:
+        if has_own_server:
             run("gridtide", "down")

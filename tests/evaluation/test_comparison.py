@@ -43,7 +43,8 @@ def errors(scores: dict[str, Any], measure: str = "mae") -> dict[str, float]:
 
 def compared(folder: Path, *names: str, **keys: Any) -> dict[str, Any]:
     """The scores of the forecasters `names` on a set with `keys`."""
-    return score_comparison(compare_forecasters(open_evaluation(write_demand_set(folder, **keys)), names))
+    evaluation = open_evaluation(write_demand_set(folder, **keys))
+    return score_comparison(compare_forecasters(evaluation, names, quantiles=False))
 
 
 @pytest.mark.slow

@@ -70,13 +70,15 @@ def daily(days: int, value: Value) -> list[Row]:
     return [Row(t, t + timedelta(days=1), "ISNE", name, "MW", value(24 * n)) for n, t in enumerate(times)]
 
 
-def every_kind(days: int, seed: int = 0) -> dict[str, tuple[str, Available, list[Row]]]:
-    """Source, rule and rows by name; the values follow the hour of the day with some noise."""
-    return {name: (source, rule, list(rows)) for name, (source, rule, rows) in make_up(days, seed).items()}
+def every_kind(days: int, seed: int = 0, *, five_minutes: bool = True) -> dict[str, tuple[str, Available, list[Row]]]:
+    """Source, rule and rows by name; the values follow the hour of the day with some noise. Those of `five_minutes` are
+    two thirds of all rows."""
+    kinds = make_up(days, seed, five_minutes)
+    return {name: (source, rule, list(rows)) for name, (source, rule, rows) in kinds.items()}
 
 
 @cache
-def make_up(days: int, seed: int) -> dict[str, tuple[str, Available, list[Row]]]:
+def make_up(days: int, seed: int, five_minutes: bool) -> dict[str, tuple[str, Available, list[Row]]]:
     """The rows of `every_kind`, which many tests use and some modules while they are collected: made up once."""
     hours = days * 24
     noise = iter(np.random.default_rng(seed).normal(size=20 * hours).tolist())  # a number at a time takes longer
@@ -90,11 +92,12 @@ def make_up(days: int, seed: int) -> dict[str, tuple[str, Available, list[Row]]]
     lag = Available(lag=5 * HOUR)
     at_once = Available(lag=timedelta(0))
     morning = Available(day_before="13:00", timezone="America/New_York")
+    soon = Available(lag=10 * MINUTE)
     return {
         "demand": ("eia", lag, hourly("demand", hours, value)),
         "day_ahead": ("eia", morning, hourly("demand_forecast_day_ahead", hours, value)),
         "forecast": ("iso_ne", lag, forecast(hours, value)),
-        "five_minute": ("iso_ne", Available(lag=10 * MINUTE), five_minute(hours, value)),
+        **({"five_minute": ("iso_ne", soon, five_minute(hours, value))} if five_minutes else {}),
         "fuel_mix": ("iso_ne", at_once, instants("generation_wind", "MW", hours, value, "ISNE")),
         "report": ("iso_ne", at_once, daily(days, value)),
         "weather": (

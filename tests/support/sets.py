@@ -26,9 +26,10 @@ ALREADY = Available(lag=-timedelta(days=3))
 """The rule of what is known days before its hour."""
 
 
-def training_set(days: int, **keys: Any) -> TrainingSet:
-    """A set that predicts the demand of two locations over `days` days; `keys` are keys of the spec."""
-    kinds = every_kind(days)
+def training_set(days: int, *, five_minutes: bool = True, **keys: Any) -> TrainingSet:
+    """A set that predicts the demand of two locations over `days` days, from `every_kind`; `keys` are keys of the
+    spec."""
+    kinds = every_kind(days, five_minutes=five_minutes)
     source, rule, rows = kinds["demand"]
     kinds["other"] = (source, rule, [row._replace(location="NYIS") for row in rows])
     places = [

@@ -35,10 +35,10 @@ def test_a_page_holds_every_picture_of_every_location() -> None:
     assert page == report_page.render_page(made, manifest.describe_set(made, []))
 
 
-@pytest.mark.slow  # a set of ten years takes ten seconds to make up
+@pytest.mark.slow  # a set of ten years takes seconds to make up, and with five minutes twice as many
 def test_a_page_takes_well_under_a_second_and_loads_no_drawing_library() -> None:
     """A page over ten years is drawn from few points: less than a second of CPU, and less than 1 MB a location."""
-    made = training_set(3650, seq_len=48, horizon=24)
+    made = training_set(3650, five_minutes=False, seq_len=48, horizon=24)
     described = manifest.describe_set(made, [])
     begin = time.process_time()
     page = report_page.render_page(made, described)
