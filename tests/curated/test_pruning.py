@@ -227,6 +227,7 @@ async def test_pinned_files_that_months_cannot_stand_for_are_refused(lake: Lake)
         await curated.verify(lake, other)
 
 
+@pytest.mark.slow
 def test_a_killed_pruning_is_gone_on_with(tmp_path: Path) -> None:
     """If a pruning is killed at any write or removal, readers get the same results, and the next one completes it."""
     lake, of = Lake.open(str(tmp_path / "whole")), entry(form="csv")

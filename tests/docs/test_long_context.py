@@ -40,6 +40,7 @@ def test_the_context_is_the_hours_of_the_last_days_that_were_known(evaluation: E
         assert {(day, int(hour)) for day, hour in cells} == expected
 
 
+@pytest.mark.slow
 def test_nothing_that_was_not_known_changes_a_prediction(
     evaluation: EvaluationSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ LATE = [File(0, [row(3, 1.0)], True, True), File(0, [row(3, 1.0)], False, False)
 """A file that was retrieved with the month beside which it comes, and whose own files are gone."""
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @example(LATE, (), True)
 @given(FILES, ALIASES, st.booleans())

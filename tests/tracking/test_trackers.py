@@ -110,6 +110,7 @@ def test_a_run_that_fails_is_no_run_of_the_set(tmp_path: Path, store: Path, monk
     assert sorted(run.info.status for run in stored) == ["FAILED", "FINISHED"]
 
 
+@pytest.mark.slow
 def test_wandb_stores_a_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without an account, a folder for `wandb sync` has the run with the fingerprint, and the staged documents."""
     pytest.importorskip("wandb", reason="gridtide[wandb] is not installed")

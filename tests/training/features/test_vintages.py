@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gridtide.config.loading import load
 from gridtide.evaluation.evaluation_set import open_evaluation
@@ -17,6 +18,7 @@ PERIOD = Period(datetime(2026, 5, 10, tzinfo=UTC), datetime(2026, 6, 6, tzinfo=U
 FORECASTS = ("load_forecast", "generation_wind_forecast", "generation_solar_forecast")
 
 
+@pytest.mark.slow
 async def test_each_step_shows_the_forecasts_that_the_operator_had_issued(tmp_path: Path) -> None:
     """SPP issues a forecast of a week each morning. At the gate, the hours of the next day show the values of the last
     issue by then, with its age, as a search through all answers finds them; issues of later days are in the lake, and
