@@ -81,7 +81,7 @@ class LocationExchange:
         await out.store.remove([file.path for file in await out.store.list_objects(self.folder)])
 
 
-def _encode_series(gathered: GatheredSeries) -> list[bytes | memoryview]:
+def _encode_series(gathered: GatheredSeries) -> tensors.EncodedFile:
     hourly = gathered.hourly
     arrays: dict[str, Any] = {"values": hourly.values, "known": hourly.known_row, "repeats": hourly.repeats}
     for series, vintages in hourly.vintages.items():
@@ -121,7 +121,7 @@ def _decode_series(encoded: bytes) -> GatheredSeries:
     return GatheredSeries(hourly, frozenset(attributes["stored"]))
 
 
-def _encode_base(base: Base) -> list[bytes | memoryview]:
+def _encode_base(base: Base) -> tensors.EncodedFile:
     """Encodes `base`. Arrays are stored by column, as in memory, so that sums over them are the same to the bit."""
     arrays = {name: getattr(base, name).T for name in ("values", "mask", "quality", "targets", "targets_known")}
     attributes = {

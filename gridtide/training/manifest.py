@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -26,6 +26,7 @@ from gridtide.training.reports import data_card, report_page, set_report
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
 from gridtide.training.series.steps import name_steps
 from gridtide.training.spec import TrainingSpec, load_spec
+from gridtide.training.tensors import AnyTensor, EncodedFile
 from gridtide.training.training_set import TrainingSet
 from gridtide.training.windows.weighting import weigh_steps
 
@@ -131,17 +132,19 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     manifest = describe_set(training_set, inputs)
     folder = set_folder(training_set.spec)
     bodies = build_files(training_set, manifest)
-    report = report_set(training_set, manifest, folder, _measure_files(bodies))
-    bodies |= _build_card(manifest, report, bodies)
+    sizes = {name: body.measure() for name, body in bodies.items()}
+    report = report_set(training_set, manifest, folder, sizes)
     staging = f"{folder}/{_staging_name(manifest['fingerprint'])}"
+    names = [*bodies, "README.md", "croissant.json"]
     try:
-        for name, parts in bodies.items():
-            await lake.store.put_parts(f"{staging}/{name}", parts)
-        for name in bodies:
+        hashes = {name: await _store_body(lake, f"{staging}/{name}", body) for name, body in bodies.items()}
+        for name, card in _build_card(manifest, report, sizes, hashes).items():
+            await _store_body(lake, f"{staging}/{name}", card)
+        for name in names:
             await lake.store.move(f"{staging}/{name}", f"{folder}/{name}")
     except BaseException:
         with suppress(StorageError):  # the first error is the one to report
-            await lake.store.remove([f"{staging}/{name}" for name in bodies])
+            await lake.store.remove([f"{staging}/{name}" for name in names])
         raise
     finally:
         await lake.store.prune([staging])
@@ -149,50 +152,51 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     return report
 
 
-def _measure_files(bodies: Mapping[str, Sequence[bytes | memoryview]]) -> dict[str, int]:
-    """Returns the bytes of each file."""
-    return {name: sum(map(len, parts)) for name, parts in bodies.items()}
+async def _store_body(lake: Lake, path: str, body: EncodedFile) -> str:
+    """Stores the file `body` at `path`; returns its SHA-256, which is computed on the way, as it can be gigabytes."""
+    digest = hashlib.sha256()
+
+    def pass_parts() -> Iterator[bytes | memoryview]:
+        for part in body:
+            digest.update(part)
+            yield part
+
+    await lake.store.put_parts(path, pass_parts())
+    return digest.hexdigest()
 
 
 def _build_card(
-    manifest: Mapping[str, Any], report: Mapping[str, Any], bodies: Mapping[str, Sequence[bytes | memoryview]]
-) -> dict[str, list[bytes | memoryview]]:
-    """Returns the data card of the set whose other files are `bodies`: README.md and croissant.json."""
-    hashes = {}
-    for name, parts in bodies.items():
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part)
-        hashes[name] = digest.hexdigest()
+    manifest: Mapping[str, Any], report: Mapping[str, Any], sizes: Mapping[str, int], hashes: Mapping[str, str]
+) -> dict[str, EncodedFile]:
+    """Returns the data card of the set whose other files have these `sizes` and `hashes`: README.md and
+    croissant.json."""
     findings = set_report.list_findings(report)
     card = data_card.write_card(manifest, report, findings)
-    return {
-        "README.md": [card.encode()],
-        "croissant.json": [data_card.write_croissant(manifest, _measure_files(bodies), hashes, findings).encode()],
-    }
+    croissant = data_card.write_croissant(manifest, sizes, hashes, findings)
+    return {"README.md": EncodedFile([card.encode()]), "croissant.json": EncodedFile([croissant.encode()])}
 
 
-def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[str, list[bytes | memoryview]]:
+def build_files(training_set: TrainingSet, manifest: Mapping[str, Any]) -> dict[str, EncodedFile]:
     """Returns the files of `training_set` with its manifest `manifest`, by name, in parts; the sequences come first."""
     arrays = to_tensors(training_set)
     derivation = [asdict(base.derivation) for base in training_set.bases]
     metadata = {"manifest": to_json(manifest), DERIVATION: to_json(derivation)}
     files = {"sequences.safetensors": tensors.encode_tensors(arrays, metadata)}
     if "npz" in training_set.spec.export:
-        files["sequences.npz"] = [_encode_npz(arrays)]
+        files["sequences.npz"] = EncodedFile([_encode_npz(arrays)])
     if training_set.spec.pictures:
-        files["report.html"] = [report_page.render_page(training_set, manifest).encode()]
-    return files | {"manifest.json": [to_json(manifest, indent=2).encode()]}
+        files["report.html"] = EncodedFile([report_page.render_page(training_set, manifest).encode()])
+    return files | {"manifest.json": EncodedFile([to_json(manifest, indent=2).encode()])}
 
 
-def _encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+def _encode_npz(arrays: Mapping[str, AnyTensor]) -> memoryview:
     """Encodes `arrays` for `numpy.load`; the same bytes for the same arrays."""
     body = io.BytesIO()
     np.savez(body, **arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
-    return body.getvalue()
+    return body.getbuffer()
 
 
-def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
+def to_tensors(training_set: TrainingSet) -> dict[str, AnyTensor]:
     """Returns the tensors of the file: the arrays of the set, the time of each step (T,) in seconds since 1970, and the
     scales."""
     step = int(training_set.spec.resolution.total_seconds())
@@ -213,12 +217,12 @@ def to_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
     }
 
 
-def _optional_tensors(training_set: TrainingSet) -> dict[str, npt.NDArray[np.generic]]:
+def _optional_tensors(training_set: TrainingSet) -> dict[str, AnyTensor]:
     """Returns the tensors that a set has only if its spec asks for them: the range of steps to predict of each window
     (N, 2), with a gap or a gate; the covariates of all steps (see `FutureBase`) and their scales (R, G); the train
     quantiles of columns scaled by them (R, F, Q); the weights of steps (R, T); and the static covariates (R, S)."""
     spec, future = training_set.spec, training_set.future
-    optional: dict[str, npt.NDArray[np.generic]] = {}
+    optional: dict[str, AnyTensor] = {}
     if spec.gap or spec.gate:
         optional |= {f"target_steps.{name}": steps for name, steps in training_set.target_steps.items()}
     if spec.has_future:

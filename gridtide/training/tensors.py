@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,26 +34,75 @@ _CODES = {"float32": "F32", "float64": "F64", "bool": "BOOL", "uint8": "U8", "in
 _TYPES = {code: name for name, code in _CODES.items()}
 
 
-def encode_tensors(tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> list[bytes | memoryview]:
-    """Returns the bytes of the file in parts; the same for the same `tensors` and `metadata` in the same order.
+@dataclass(frozen=True)
+class LazyTensor:
+    """A tensor of `shape` and `dtype` whose items along its first axis are made when they are needed, by `make_item`
+    with their number, because all of them together would take gigabytes of memory."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    make_item: Callable[[int], npt.NDArray[Any]]
+
+    def __getitem__(self, number: int) -> npt.NDArray[Any]:
+        return self.make_item(number)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        whole = np.empty(self.shape, self.dtype)
+        for number, item in enumerate(whole):
+            item[...] = self[number]
+        return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+AnyTensor = npt.NDArray[Any] | LazyTensor
+"""A tensor in memory, or one that is made in parts."""
+
+
+@dataclass(frozen=True)
+class EncodedFile:
+    """The bytes of a file in parts. Each iteration gives all of them; parts of a `LazyTensor` are made for it."""
+
+    parts: Sequence[bytes | memoryview | LazyTensor] = field(repr=False)
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        for part in self.parts:
+            if isinstance(part, LazyTensor):
+                yield from (_view_bytes(part[number]) for number in range(part.shape[0]))
+            else:
+                yield part
+
+    def measure(self) -> int:
+        """Returns the number of bytes."""
+        return sum(_count_bytes(part) if isinstance(part, LazyTensor) else len(part) for part in self.parts)
+
+
+def _count_bytes(tensor: AnyTensor) -> int:
+    return math.prod(tensor.shape) * tensor.dtype.itemsize
+
+
+def _view_bytes(array: Array) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def encode_tensors(tensors: Mapping[str, AnyTensor], metadata: Mapping[str, str]) -> EncodedFile:
+    """Returns the file in parts; the same bytes for the same `tensors` and `metadata` in the same order.
 
     Parts of contiguous tensors are views, not copies, because together they can be gigabytes.
     """
     header: dict[str, object] = {"__metadata__": dict(metadata)}
-    encoded_parts: list[bytes | memoryview] = []
+    encoded_parts: list[bytes | memoryview | LazyTensor] = []
     offset = 0
     for number, (name, tensor) in enumerate(tensors.items()):
-        contents = np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
-        padding = bytes(-len(contents) % PAGE)
-        header[name] = _header_field(_CODES[tensor.dtype.name], tensor.shape, offset, len(contents))
-        offset += len(contents)
-        encoded_parts += [contents, padding]
+        size = _count_bytes(tensor)
+        padding = bytes(-size % PAGE)
+        header[name] = _header_field(_CODES[tensor.dtype.name], tensor.shape, offset, size)
+        offset += size
+        encoded_parts += [tensor if isinstance(tensor, LazyTensor) else _view_bytes(tensor), padding]
         if padding:
             header[f"{PADDING}{number}"] = _header_field("U8", (len(padding),), offset, len(padding))
             offset += len(padding)
     header_bytes = json.dumps(header, separators=(",", ":")).encode()
     header_bytes += b" " * (-(8 + len(header_bytes)) % PAGE)
-    return [len(header_bytes).to_bytes(8, "little"), header_bytes, *encoded_parts]
+    return EncodedFile([len(header_bytes).to_bytes(8, "little"), header_bytes, *encoded_parts])
 
 
 def _header_field(type_code: str, shape: tuple[int, ...], offset: int, size: int) -> dict[str, object]:

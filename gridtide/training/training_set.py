@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +18,10 @@ from gridtide.training.future_set import FutureSet, assemble_future
 from gridtide.training.series.cleaning import MISSING, REPORTED
 from gridtide.training.spec import TrainingSpec
 from gridtide.training.stored.scales import is_transformed
+from gridtide.training.tensors import AnyTensor, LazyTensor
 from gridtide.training.windows import scaling, splits
 from gridtide.training.windows.placing import ObservedCells, divide_locations
 from gridtide.training.windows.windows import Windows
-
-A = TypeVar("A", bound=np.generic)
-
-
-Cells = tuple[int, slice]
-"""The number of a base, and a slice of its rows."""
-
 
 SCALED_ROWS = 4096
 """The number of rows that are scaled at a time, so that they stay in the cache."""
@@ -37,44 +31,51 @@ BOUNDED = "calendar/"
 """The prefix of the keys of columns that need no scale, because their values always lie between −1 and 1."""
 
 
-def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> TrainingSet:
+def assemble(spec: TrainingSpec, period: Period, bases: Iterable[Base]) -> TrainingSet:
     """Divides `bases`, each T steps of the same columns, into windows and splits, and scales them.
 
     Columns that no location observes in a train step, or that have no scale there, are dropped; the set lists them
     together with the inputs that have no column. Raises `TrainingError` for a requested split without windows, and for
     columns without a scale if the spec refuses them.
+
+    The set keeps the arrays of `bases`, and scales them one location at a time when they are read: with all of them a
+    second time, sets of years would not fit into the memory of small machines. For the same reason `bases` are replaced
+    one by one, so that a caller who does not keep them never has the arrays of more than one twice.
     """
+    bases = list(bases)
     bounds = splits.find_bounds(spec, period)
     train = slice(0, bounds.train_end)
     if not any(base.mask[train].any() for base in bases):
         raise TrainingError(spec.name, "no input is observed in any train step", "Choose another period or inputs")
     scales, unscaled = _scale_inputs(spec, bases, train)
     target_scales, targets_unscaled = _scale_targets(spec, bases, train)
-    scaled_bases = [_leave_out(base, cells) for base, cells in zip(bases, unscaled, strict=True)]
-    alive = np.any([base.mask[train].any(axis=0) for base in scaled_bases], axis=0)
+    names_unscaled = [_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)]
+    names = [[column.name for column in base.columns] for base in bases]
+    unused = {name for base in bases for name in _unused_columns(base)}
+    for number, (cells, target_cells) in enumerate(zip(unscaled, targets_unscaled, strict=True)):
+        bases[number] = _leave_out(bases[number], cells, target_cells)
+    alive = np.any([base.mask[train].any(axis=0) for base in bases], axis=0)
     if not alive.any():
         raise TrainingError(spec.name, "no input varies in the train steps", "Choose another period or inputs")
-    unobserved = {column.name for base in bases for column, keep in zip(base.columns, alive, strict=True) if not keep}
-    dropped = sorted(unobserved | {name for base in bases for name in _unused_columns(base)})
+    unobserved = {name for columns in names for name, keep in zip(columns, alive, strict=True) if not keep}
+    dropped = sorted(unobserved | unused)
     if not alive.all():
-        scaled_bases = [_keep_columns(base, alive) for base in scaled_bases]
+        for number in range(len(bases)):
+            bases[number] = _keep_columns(bases[number], alive)
         scales = [scale.take(alive) for scale in scales]
-    _check_own_inputs(spec, scaled_bases)
-    targets = [np.where(cells, np.nan, base.targets) for base, cells in zip(bases, targets_unscaled, strict=True)]
-    scaled_bases = [replace(base, targets=values) for base, values in zip(scaled_bases, targets, strict=True)]
-    names_unscaled = [_name_unscaled(*pair) for pair in zip(bases, unscaled, targets_unscaled, strict=True)]
-    del bases  # the arrays of those that were copied without some columns are as large as the set
-    placed = _divide_windows(spec, period, bounds, scaled_bases)
-    future = assemble_future(spec, period, train, scaled_bases)
+    _check_own_inputs(spec, bases)
+    targets = [base.targets for base in bases]
+    placed = _divide_windows(spec, period, bounds, bases)
+    future = assemble_future(spec, period, train, bases)
     return TrainingSet(
         spec,
         period,
         bounds,
-        tuple(scaled_bases),
+        tuple(bases),
         tuple(dropped),
-        scale_bases([base.values for base in scaled_bases], scales),
-        stack_bases([base.mask for base in scaled_bases]),
-        stack_bases([base.quality for base in scaled_bases]),
+        scale_lazily([base.values for base in bases], scales),
+        stack_lazily([base.mask for base in bases]),
+        stack_lazily([base.quality for base in bases]),
         scale_bases(targets, target_scales),
         np.stack([~np.isnan(values) for values in targets]),
         {split: rows[:, :2] for split, rows in placed.items()},
@@ -83,7 +84,7 @@ def assemble(spec: TrainingSpec, period: Period, bases: Sequence[Base]) -> Train
         tuple(target_scales),
         tuple((*names, *future.unscaled[number]) for number, names in enumerate(names_unscaled)),
         future,
-        measure_known_before(spec, scaled_bases, placed),
+        measure_known_before(spec, bases, placed),
     )
 
 
@@ -176,8 +177,10 @@ def _name_unscaled(base: Base, columns: Mask, targets: Mask) -> tuple[str, ...]:
     return (*_column_names(base, columns), *target_names)
 
 
-def _leave_out(base: Base, columns: Mask) -> Base:
-    """Returns `base` without `columns` (F,), which become missing throughout, as if the location had no such series."""
+def _leave_out(base: Base, columns: Mask, targets: Mask) -> Base:
+    """Returns `base` without `columns` (F,) and `targets` (K,), which become missing throughout, as if the location had
+    no such series."""
+    base = replace(base, targets=np.where(targets, np.nan, base.targets))
     if not columns.any():
         return base
     inputs = columns[: base.quality.shape[1]]
@@ -224,44 +227,52 @@ def _keep_columns(base: Base, alive: npt.NDArray[np.bool_]) -> Base:
 
 def scale_bases(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> npt.NDArray[np.float32]:
     """Scales each of `parts` (T, F) into one array (R, T, F); missing values become 0, the train mean."""
-    stack = np.empty((len(parts), *parts[0].shape), np.float32)
-    for location, rows in _scale_blocks(stack):
-        scaled = scales[location].apply(parts[location][rows])
-        np.copyto(scaled, 0.0, where=np.isnan(scaled))
-        stack[location, rows] = scaled
-    return stack
+    return np.asarray(scale_lazily(parts, scales))
 
 
-def stack_bases(parts: Sequence[npt.NDArray[A]]) -> npt.NDArray[A]:
-    """Stacks `parts`, each (T, F), into one contiguous array (R, T, F)."""
-    stack = np.empty((len(parts), *parts[0].shape), parts[0].dtype)
-    for location, rows in _scale_blocks(stack):
-        stack[location, rows] = parts[location][rows]
-    return stack
+def scale_lazily(parts: Sequence[npt.NDArray[np.floating]], scales: Sequence[scaling.Scale]) -> LazyTensor:
+    """As `scale_bases`, but each location is scaled when it is needed."""
+
+    def scale_location(number: int) -> npt.NDArray[np.float32]:
+        scaled_values = np.empty(parts[number].shape, np.float32)
+        for rows in _list_blocks(len(scaled_values)):
+            scaled = scales[number].apply(parts[number][rows])
+            np.copyto(scaled, 0.0, where=np.isnan(scaled))
+            scaled_values[rows] = scaled
+        return scaled_values
+
+    return LazyTensor((len(parts), *parts[0].shape), np.dtype(np.float32), scale_location)
 
 
-def _scale_blocks(stack: npt.NDArray[np.generic]) -> list[Cells]:
-    """Returns blocks of `SCALED_ROWS` rows of `stack` (R, T, F), which stay in the cache whatever the memory layout of
-    the parts."""
-    location_count, steps = stack.shape[:2]
-    return [
-        (location, slice(first, first + SCALED_ROWS))
-        for location in range(location_count)
-        for first in range(0, steps, SCALED_ROWS)
-    ]
+def stack_lazily(parts: Sequence[npt.NDArray[Any]]) -> LazyTensor:
+    """Stacks `parts`, each (T, F), into one tensor (R, T, F), whose items are contiguous copies of them."""
+
+    def copy_location(number: int) -> npt.NDArray[Any]:
+        contiguous = np.empty(parts[number].shape, parts[number].dtype)
+        for rows in _list_blocks(len(contiguous)):
+            contiguous[rows] = parts[number][rows]
+        return contiguous
+
+    return LazyTensor((len(parts), *parts[0].shape), parts[0].dtype, copy_location)
+
+
+def _list_blocks(steps: int) -> list[slice]:
+    """Returns blocks of `SCALED_ROWS` of all `steps`, which stay in the cache whatever the memory layout of the
+    parts."""
+    return [slice(first, first + SCALED_ROWS) for first in range(0, steps, SCALED_ROWS)]
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """R locations over the T hours of `period`, with F input columns and K targets, scaled by train steps.
 
-    `values` (R, T, F) float32, 0 where missing; `mask` (R, T, F) where observed; `quality` (R, T, I) the state of each
-    cell of the first I columns, the inputs (see `cleaning`); `targets` (R, T, K) float32; `target_mask` (R, T, K);
-    `windows` per split (N, 2): location and start step; `target_steps` per split (N, 2): the half-open range of the
-    steps to predict; `scales` and `target_scales`, one per location; `unscaled`: per location, the columns and targets
-    left out for lack of a scale; `future`: the covariates of the steps to predict; `known_before`: per location, the
-    share of the values of each target that were known before t0; `extends`: for a set that extends another one, what
-    the manifest says of that.
+    `values` (R, T, F) float32, 0 where missing, which may be scaled when they are read; `mask` (R, T, F) where
+    observed; `quality` (R, T, I) the state of each cell of the first I columns, the inputs (see `cleaning`); `targets`
+    (R, T, K) float32; `target_mask` (R, T, K); `windows` per split (N, 2): location and start step; `target_steps` per
+    split (N, 2): the half-open range of the steps to predict; `scales` and `target_scales`, one per location;
+    `unscaled`: per location, the columns and targets left out for lack of a scale; `future`: the covariates of the
+    steps to predict; `known_before`: per location, the share of the values of each target that were known before t0;
+    `extends`: for a set that extends another one, what the manifest says of that.
     """
 
     spec: TrainingSpec
@@ -269,9 +280,9 @@ class TrainingSet:
     bounds: splits.Bounds
     bases: tuple[Base, ...]
     dropped: tuple[str, ...]
-    values: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_]
-    quality: npt.NDArray[np.uint8]
+    values: AnyTensor
+    mask: AnyTensor
+    quality: AnyTensor
     targets: npt.NDArray[np.float32]
     target_mask: npt.NDArray[np.bool_]
     windows: Mapping[str, npt.NDArray[np.int64]]
@@ -286,9 +297,9 @@ class TrainingSet:
     def largest_scaled(self, location: int) -> dict[str, npt.NDArray[np.float32]]:
         """Returns, by split, the largest distance of each column of `location` from its train mean in standard
         deviations, (F,); 0 where nothing is observed."""
-        largest = {}
+        largest, scaled_values = {}, self.values[location]
         for split, (begin, end) in self.bounds.ranges().items():
-            values = self.values[location, begin:end]
+            values = scaled_values[begin:end]
             extremes = np.maximum(values.max(axis=0, initial=0), -values.min(axis=0, initial=0))
             largest[split] = extremes
         return largest

@@ -122,8 +122,8 @@ def test_what_was_not_available_at_t0_changes_nothing(keys: dict[str, Any]) -> N
         }
         other = build_set(changed, scaling="none", future_calendar=True, cleaning={"absurd": 0}, **keys)
         context = slice(t0 - made.spec.seq_len, t0)
-        np.testing.assert_array_equal(other.values[0, context], made.values[0, context])
-        np.testing.assert_array_equal(other.mask[0, context], made.mask[0, context])
+        np.testing.assert_array_equal(other.values[0][context], made.values[0][context])
+        np.testing.assert_array_equal(other.mask[0][context], made.mask[0][context])
         for cells, other_cells in zip(made.read_future(split), other.read_future(split), strict=True):
             np.testing.assert_array_equal(other_cells[number], cells[number])
     every = {
@@ -138,7 +138,7 @@ def test_what_was_not_available_at_t0_changes_nothing(keys: dict[str, Any]) -> N
 def changed_columns(made: TrainingSet, other: TrainingSet, split: str, number: int, t0: int) -> list[str]:
     """The names of the columns of x and x_future that differ between two sets in one window."""
     context = slice(t0 - made.spec.seq_len, t0)
-    inputs = (made.values[0, context] != other.values[0, context]).any(axis=0)
+    inputs = (made.values[0][context] != other.values[0][context]).any(axis=0)
     future = (made.read_future(split)[0][number] != other.read_future(split)[0][number]).any(axis=0)
     return [
         *(column.name for column, cell in zip(made.bases[0].columns, inputs, strict=True) if cell),

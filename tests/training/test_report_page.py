@@ -57,15 +57,13 @@ def test_names_cannot_write_html() -> None:
 def test_correlations_are_those_of_plain_numpy() -> None:
     """Correlations use the train steps at which feature and target are observed."""
     made = training_set(30, seq_len=48, horizon=24)
-    for ahead in (1, 24):
-        found = report_page.correlate_target(made, 0, ahead)
-        for column in range(made.values.shape[2]):
+    values, mask = made.values[0], made.mask[0]
+    for ahead, found in report_page.correlate_target(made, 0, (1, 24)).items():
+        for column in range(values.shape[1]):
             steps = [
-                t
-                for t in range(made.bounds.train_end - ahead)
-                if made.mask[0, t, column] and made.target_mask[0, t + ahead, 0]
+                t for t in range(made.bounds.train_end - ahead) if mask[t, column] and made.target_mask[0, t + ahead, 0]
             ]
-            x = made.values[0, steps, column].astype(float)
+            x = values[steps, column].astype(float)
             y = made.targets[0, [t + ahead for t in steps], 0].astype(float)
             expected = np.corrcoef(x, y)[0, 1] if len(steps) > 1 and x.std() > 1e-4 else 0.0
             np.testing.assert_allclose(found[column], expected, atol=1e-3)

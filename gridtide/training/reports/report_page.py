@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gridtide.observations.array_types import FloatArray
+from gridtide.observations.array_types import FloatArray, Mask
 from gridtide.training.reports import charts
 from gridtide.training.reports.charts import Axis
 from gridtide.training.series.cleaning import IMPUTED, MISSING, REJECTED, REPORTED
@@ -72,10 +72,7 @@ def render_page(training_set: TrainingSet, described: Mapping[str, Any]) -> str:
     sections = [_summary_table(training_set, described)]
     for number, base in enumerate(training_set.bases):
         sections.append(f"<h2>{escape(base.location)}</h2>")
-        correlations = {
-            ahead: correlate_target(training_set, number, ahead)
-            for ahead in dict.fromkeys((1, training_set.spec.horizon))
-        }
+        correlations = correlate_target(training_set, number, dict.fromkeys((1, training_set.spec.horizon)))
         for title, caption, draw in PICTURES:
             height, elements = draw(training_set, number, correlations)
             picture = charts.draw_chart(height, elements, f"{title} of {base.location}")
@@ -273,22 +270,29 @@ PICTURES: tuple[tuple[str, str, Draw], ...] = (
 )
 
 
-def correlate_target(training_set: TrainingSet, location: int, ahead: int) -> npt.NDArray[np.float64]:
-    """Returns the correlation of each feature (F,) with the first target `ahead` steps later, over train steps where
-    both are observed: Pearson's r, 0 if one of them does not vary."""
-    train_steps, columns = training_set.bounds.train_end, training_set.values.shape[2]
+def correlate_target(training_set: TrainingSet, location: int, steps_ahead: Iterable[int]) -> Correlations:
+    """Returns, by each of `steps_ahead`, the correlation of each feature (F,) with the first target that many steps
+    later, over train steps where both are observed: Pearson's r, 0 if one of them does not vary."""
+    train = slice(0, training_set.bounds.train_end)
+    values, mask = training_set.values[location][train], training_set.mask[location][train]
+    targets, target_mask = training_set.targets[location, train, 0], training_set.target_mask[location, train, 0]
+    return {ahead: _correlate(values, mask, targets, target_mask, ahead) for ahead in steps_ahead}
+
+
+def _correlate(
+    values: npt.NDArray[np.float32], mask: Mask, targets: npt.NDArray[np.float32], target_mask: Mask, ahead: int
+) -> npt.NDArray[np.float64]:
+    """Returns the correlation of each column of `values` (T, F) with `targets` (T,) `ahead` steps later."""
+    steps, columns = values.shape
     correlations = np.zeros(columns)
-    if train_steps <= ahead:
+    if steps <= ahead:
         return correlations
-    y, target_observed = (
-        training_set.targets[location, ahead:train_steps, 0],
-        training_set.target_mask[location, ahead:train_steps, 0],
-    )
-    y = np.where(target_observed, y, 0)
+    target_observed = target_mask[ahead:]
+    y = np.where(target_observed, targets[ahead:], 0)
     for first_column in range(0, columns, COLUMNS_AT_ONCE):
         column_slice = slice(first_column, first_column + COLUMNS_AT_ONCE)
-        paired = training_set.mask[location, : train_steps - ahead, column_slice].astype(np.float32)
-        x = training_set.values[location, : train_steps - ahead, column_slice] * paired
+        paired = mask[: steps - ahead, column_slice].astype(np.float32)
+        x = values[: steps - ahead, column_slice] * paired
         correlations[column_slice] = _pearson(x, paired, y, target_observed.astype(np.float32))
     return correlations
 

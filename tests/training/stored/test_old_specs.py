@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gridtide.training import manifest
@@ -43,7 +44,7 @@ def hash_set(training: TrainingSet) -> str:
     body = hashlib.sha256()
     for name, array in manifest.to_tensors(training).items():
         body.update(f"{name} {array.dtype} {array.shape}".encode())
-        body.update(array.tobytes())
+        body.update(np.asarray(array).tobytes())
     described = manifest.describe_set(training, [])
     body.update(
         manifest.to_json(
