@@ -71,6 +71,7 @@ class PageCollector:
                             checks.fail(root_number, request, page)
                         else:
                             await self._add_page(checks, root_number, request, page)
+                    page = None  # which may hold a large body
             with self._time_stage("write"):
                 checks = checks or stack.enter_context(PageChecks(self.entry, self.period))
                 drafts = await run_computing(checks.complete)

@@ -8,6 +8,7 @@ removed from every body and message.
 from __future__ import annotations
 
 import asyncio
+import re
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -58,6 +59,11 @@ READ_HEADERS = (
     *("content-type", "content-length", "transfer-encoding", "link", "x-total-count", "last-modified", "date"),
 )
 """Response headers that tell how the response is to be read."""
+
+PAGE_HEADERS = re.compile(
+    r"content-range|total-count|x-(wp-)?(total|count|record|result|row|item|page|pagination|has-more|next)[\w-]*"
+)
+"""And those, in lower case, that may tell whether it is one page of several."""
 
 
 class Http:
@@ -200,13 +206,20 @@ async def _read_response(
     if error is not None:
         raise error
     headers = {
-        name: credentials.redacted_text(response.headers[name]) for name in READ_HEADERS if name in response.headers
+        name: credentials.redacted_text(_get_header(response.headers, name))
+        for name in dict.fromkeys(map(str.lower, response.headers))
+        if name in READ_HEADERS or PAGE_HEADERS.fullmatch(name)
     }
     file = received.file
     if file is not None:
         return Response(b"", retrieved_at, response.content_type, headers=headers, status=response.status, file=file)
     body = credentials.redacted(content)
     return Response(body, retrieved_at, response.content_type, headers=headers, status=response.status)
+
+
+def _get_header(headers: Mapping[str, str], name: str) -> str:
+    """Returns the header `name`; of several with links, all of them."""
+    return ", ".join(CIMultiDict(headers).getall(name)) if name == "link" else headers[name]
 
 
 async def _receive_body(

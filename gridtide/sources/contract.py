@@ -73,7 +73,7 @@ class Response:
     absent: bool = False
     """Whether the upstream states, by its status, that it has no data for the request."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """The headers that `gridtide.http.client.READ_HEADERS` names, with names in lower case."""
+    """The headers that `gridtide.http.client` names in `READ_HEADERS` and `PAGE_HEADERS`, with names in lower case."""
     status: int = 200
     wait_seconds: float = 0.0
     """The seconds that the request waited for its rate limit and before its retries."""

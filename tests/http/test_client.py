@@ -280,6 +280,26 @@ async def test_an_error_message_holds_no_secret(serve: Serve) -> None:
     assert "s3cret" not in repr(caught.value.args)
 
 
+async def test_headers_that_tell_of_pages_are_kept(serve: Serve) -> None:
+    """In lower case, several links together; others, such as of quotas and cookies, are not."""
+    kept = {"X-Total-Count": "480", "X-WP-TotalPages": "3", "X-Has-More": "true", "Content-Range": "items 0-1/480"}
+    others_sent = {"X-RateLimit-Remaining": "7", "Set-Cookie": "a=b", "X-Request-Id": "17"}
+    links = [("Link", '</first>; rel="first"'), ("Link", '</next>; rel="next"')]
+    handler, _ = answers(lambda: web.Response(text="rows", headers=[*(kept | others_sent).items(), *links]))
+
+    async def headers_of(answer: Response) -> dict[str, str]:
+        return dict(answer.headers)
+
+    async with Http({}) as http:
+        entry = an_entry(await serve(handler))
+        headers = await http.fetch(entry, Request(entry.url, label="page"), headers_of)
+    usual = {"content-type", "content-length", "date"}
+    assert {name: text for name, text in headers.items() if name not in usual} == {
+        **{name.lower(): text for name, text in kept.items()},
+        "link": '</first>; rel="first", </next>; rel="next"',
+    }
+
+
 async def test_redirects_keep_credentials_on_their_host(serve: Serve) -> None:
     """A redirect within the host sends the key again; one to another host or port does not."""
     foreign, foreign_asked = answers(lambda: web.Response(text="foreign"))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -30,6 +30,20 @@ they lie before 1981 or after 2029."""
 TIME_OF_DAY = re.compile(r"(\d{1,2})(:\d{2}(?::\d{2})?)")
 NUMBERED = re.compile(r"(?:HE|H|HR)?\s*(\d{1,3})(?:\.0+)?([X*B]|A)?", re.IGNORECASE)
 SECOND_PASS = re.compile(r"\s+DST$")
+PASS_LETTER = re.compile(r"(?<![\d:])(0?[0-3](?::[0-5]\d)*)\s?([AaBb])((?::[0-5]\d)*)$")
+"""An hour that may come twice, with the letter of its first or second pass: 02:00A, 02B:15, 3A."""
+
+PASS_LETTERS = frozenset("AaBb")
+
+HOUR_AND_MINUS = re.compile(r"\d{4}-?\d\d-?\d\d\D?\d\d-\d\d(:?\d\d)?")
+"""A day and 01-02: two hours, or an hour and a minute, which Python reads as an hour and an offset."""
+
+TIME_AND_MINUS = re.compile(r"(?:\d{4}-?\d\d-?\d\d\D?)(\d\d):?(\d\d)-(\d\d):?(\d\d)")
+"""A day and 01:00-02:00: two times, or a time and an offset."""
+
+BEHIND_RANGE = re.compile(r"\d\s*[-\u2013]\s*\d\d?(:?\d\d)?$")
+
+ZONE_DIRECTIVE = "%Z"
 MIDNIGHT = re.compile(r"([T ])24(:00(:00(\.0+)?)?)?(?=$|Z|[+-])")
 DOTNET = re.compile(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/")
 MILLISECONDS_FROM = 1e11
@@ -67,10 +81,14 @@ COMMON_FORMATS = (
         "%Y-%m-%d-%H",
         "%Y-%m-%d %H",
         "%Y-%m-%d-%H:%M",
+        "%Y-%m-%d-%H-%M",
     ),
     *("%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y.%m.%d", "%m-%d-%Y %H:%M", "%d/%m/%Y %H", "%m/%d/%Y %H"),
 )
 """Formats that an error message proposes if they fit all labels."""
+
+ISO_FORMATS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M%z")
+"""Formats that need no proposal but beside others."""
 
 OFFSETS = {
     "UTC": 0,
@@ -145,10 +163,7 @@ def parse_label(label_text: str, time_format: str | None, day: date | None) -> C
     >>> parse_label("2026-01-10T24:00", None, None).moment == parse_label("2026-01-11", None, None).moment
     True
     """
-    stripped = label_text.strip()
-    is_second_pass = SECOND_PASS.search(stripped) is not None
-    if is_second_pass:
-        stripped = SECOND_PASS.sub("", stripped)
+    stripped, is_second_pass = _split_pass(label_text.strip())
     if time_format in ("unix", "unix_ms"):
         return _count_since_1970(float(stripped) * (1e6 if time_format == "unix" else 1e3))
     if time_format == "dotnet":
@@ -170,6 +185,16 @@ def parse_label(label_text: str, time_format: str | None, day: date | None) -> C
     return _count_local(_parse_iso(stripped), is_second_pass)
 
 
+def _split_pass(text: str) -> tuple[str, bool]:
+    """Returns `text` without what says which pass of its hour it is of, and whether that is the second."""
+    if text.endswith("DST") and SECOND_PASS.search(text):
+        return SECOND_PASS.sub("", text), True
+    letter = PASS_LETTER.search(text) if not PASS_LETTERS.isdisjoint(text) else None
+    if letter is None:
+        return text, False
+    return text[: letter.start()] + letter[1] + letter[3], letter[2] in "Bb"
+
+
 def _count_since_1970(moment: float) -> ClockLabel:
     return _count_local(EPOCH + timedelta(microseconds=round(moment)), is_second_pass=False)
 
@@ -182,7 +207,9 @@ def _count_local(moment: datetime, is_second_pass: bool) -> ClockLabel:
 
 
 def _parse_iso(text: str) -> datetime:
-    """Parses ISO 8601; 24:00 is the next midnight."""
+    """Parses ISO 8601; 24:00 is the next midnight, and an offset is behind a minute."""
+    if "-" in text[10:] and HOUR_AND_MINUS.fullmatch(text):
+        raise ValueError(f"{text!r} may be an hour and a minute, or two hours")
     if MIDNIGHT.search(text):
         return datetime.fromisoformat(MIDNIGHT.sub(r"\g<1>00\2", text)) + timedelta(days=1)
     return datetime.fromisoformat(text)
@@ -191,12 +218,14 @@ def _parse_iso(text: str) -> datetime:
 def _parse_by_format(label_text: str, time_format: str) -> datetime:
     """Parses `label_text` by `time_format`; hour 24 is the next midnight, and 100 is the hour 01:00 of `%H%M`.
 
-    A format that ends in `*` ignores the end of the text; a `*` within it passes over the text between a day and a time
-    of day (`%d-%b-%Y * %H:%M`). Of several formats with ` | ` between them, the first that
-    fits counts.
+    `%Z` is an abbreviation of a zone, such as CEST, of which the result is aware. A format that ends in `*` ignores the
+    end of the text; a `*` within it passes over the text between a day and a time of day (`%d-%b-%Y * %H:%M`). Of
+    several formats with ` | ` between them, the first that fits counts.
     """
     if ALTERNATIVES in time_format:
         return _parse_by_alternatives(label_text, time_format.split(ALTERNATIVES))
+    if ZONE_DIRECTIVE in time_format:
+        return _parse_with_zone(label_text, time_format)
     if time_format.endswith("*"):
         return _parse_beginning(label_text, time_format[:-1].rstrip())
     if "*" in time_format:
@@ -214,6 +243,22 @@ def _parse_by_format(label_text: str, time_format: str) -> datetime:
             if (moment.hour, moment.minute, moment.second) == (0, 0, 0):
                 return moment + timedelta(days=1)
         raise
+
+
+def _parse_with_zone(label_text: str, time_format: str) -> datetime:
+    """Parses a time with the abbreviation of its zone, each a word of its own."""
+    words = _split_words(label_text)
+    zones = [word for word in words if word.upper() in OFFSETS]
+    if len(zones) != 1:
+        raise ValueError(f"{label_text!r} has no abbreviation of a zone")
+    other_words = " ".join(word for word in words if word != zones[0])
+    moment = _parse_by_format(other_words, " ".join(time_format.replace(ZONE_DIRECTIVE, " ").split()))
+    return moment.replace(tzinfo=timezone(timedelta(hours=OFFSETS[zones[0].upper()])))
+
+
+def _split_words(label_text: str) -> list[str]:
+    """Returns the words of `label_text`, of which the abbreviation of a zone is one: 01:00CET, 01:00 (CET)."""
+    return [word.strip("()") for word in re.sub(r"(?<=\d)(?=[A-Z]{3,5}$)", " ", label_text).split()]
 
 
 def _parse_by_alternatives(label_text: str, time_formats: Sequence[str]) -> datetime:
@@ -254,20 +299,66 @@ def _parse_beginning(text: str, time_format: str) -> datetime:
 
 
 def propose_formats(texts: Sequence[str]) -> list[str]:
-    """Returns the formats that fit all of `texts`, for texts that the default parser cannot read.
+    """Returns the formats that fit all of `texts`, for texts that the default parser cannot read; several with ` | `
+    between them if no single one does.
 
-    >>> proposed_formats(["01/10/2026 00:00", "01/31/2026 00:05"])
-    ['%m/%d/%Y %H:%M']
+    >>> propose_formats(["01/10/2026 00:00", "01/31/2026 00:05"]), propose_formats(["2026-01-10 00:00 CET"])
+    (['%m/%d/%Y %H:%M'], ['%Y-%m-%d %H:%M %Z'])
     """
-    stripped_texts = [SECOND_PASS.sub("", text.strip()) for text in texts]
+    stripped_texts = list(dict.fromkeys(_split_pass(text.strip())[0] for text in texts))
     if stripped_texts and all(DOTNET.fullmatch(text) for text in stripped_texts):
         return ["dotnet"]
     if not stripped_texts:
         return []
-    formats = [name for name in COMMON_FORMATS if all(_can_read(text, name) for text in stripped_texts)]
-    if formats or not all(EPOCH_DIGITS.fullmatch(text) for text in stripped_texts):
+    candidates: tuple[str, ...] = COMMON_FORMATS
+    if all(any(word.upper() in OFFSETS for word in _split_words(text)) for text in stripped_texts):
+        candidates = tuple(f"{name} {ZONE_DIRECTIVE}" for name in (*COMMON_FORMATS, *ISO_FORMATS[:2]))
+        candidates += ("%a %b %d %H:%M:%S %Z %Y",)
+    formats = [name for name in candidates if all(_can_read(text, name) for text in stripped_texts)]
+    if formats:
         return formats
-    return ["unix_ms" if abs(float(stripped_texts[0])) >= MILLISECONDS_FROM else "unix"]
+    if all(EPOCH_DIGITS.fullmatch(text) for text in stripped_texts):
+        return ["unix_ms" if abs(float(stripped_texts[0])) >= MILLISECONDS_FROM else "unix"]
+    if all(map(BEHIND_RANGE.search, stripped_texts)):
+        timed = [name for name in COMMON_FORMATS if "%M" in name] + [
+            name for name in COMMON_FORMATS if name[-2:] == "%H"
+        ]
+        beginnings = (f"{name}*" for name in timed if all(_can_read(text, f"{name}*") for text in stripped_texts))
+        return list(beginnings)[:1]
+    return _combine_formats(stripped_texts, (*candidates, *ISO_FORMATS))
+
+
+def _combine_formats(texts: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """Returns pairs of `candidates` of which one fits each of the `texts`."""
+    fitting = {name: {text for text in texts if _can_read(text, name)} for name in candidates}
+    first = max(fitting, key=lambda name: len(fitting[name]))
+    remaining = set(texts) - fitting[first]
+    if not fitting[first]:
+        return []
+    return [f"{first}{ALTERNATIVES}{name}" for name in fitting if remaining <= fitting[name] and name != first]
+
+
+def are_ranges(texts: Iterable[str]) -> bool:
+    """Whether the texts with a minus between two times are ranges of one length, and not times with an offset.
+
+    >>> are_ranges(["2026-01-10 00:00-01:00", "2026-01-10 01:00-02:00"])
+    True
+    >>> are_ranges(["2026-01-10 00:00-05:00", "2026-01-10 01:00-05:00"])
+    False
+    """
+    matches = [match for text in texts if (match := TIME_AND_MINUS.fullmatch(text.strip()))]
+    numbers = [[int(group) for group in match.groups()] for match in matches]
+    lengths = {((hour - begin) * 60 + minute - part) % (24 * 60) for begin, part, hour, minute in numbers}
+    return len(lengths) == 1 and len({(begin, part) for begin, part, *_ in numbers}) > 1
+
+
+def looks_like_time(text: str) -> bool:
+    """Whether `text` begins as a date or a time does.
+
+    >>> looks_like_time("10/01/2026 01:00"), looks_like_time("Total 2026-01-10"), looks_like_time("5.1")
+    (True, False, False)
+    """
+    return re.match(r"\s*\d{1,4}([-/.]\d{1,2}[-/.]\d{1,4}|:\d{2})|\s*\d{8,14}\s*$", text) is not None
 
 
 def _can_read(text: str, time_format: str) -> bool:
@@ -345,7 +436,13 @@ def to_utc(local: np.ndarray, series: np.ndarray, clock: Clock, second: np.ndarr
     flagged = (
         clock.second if clock.second is not None else second if second is not None and second[rows].any() else None
     )
-    is_late = flagged[rows] if flagged is not None else _resolve_by_order(rows, local, series, clock)
+    try:
+        is_late = flagged[rows] if flagged is not None else _resolve_by_order(rows, local, series, clock)
+    except LabelError as error:
+        if second is None or not second.any():
+            raise
+        fix = f'Say what the labels are, as marks of a second pass are at other hours: "label": "end". {error.fix}'
+        raise LabelError(error.row, error.happened, fix) from error
     utc = utc.copy()
     utc[rows[is_late]] = second_pass[moment_codes][rows[is_late]]
     return Moments(utc, skipped)

@@ -32,6 +32,7 @@ from gridtide.sources.formats.cells import (
 from gridtide.sources.formats.json_paths import (
     KEY_COLUMN,
     NestedLists,
+    PathContent,
     build_path_error,
     describe_value,
     follow_path,
@@ -242,13 +243,15 @@ def read_json(
     layout: RecordLayout,
     header: int | str | tuple[str, ...],
     written: NumberStyle,
+    at_path: PathContent | None = None,
 ) -> CellTable:
-    """Reads the records of `document` at `path` in the given `layout`; `header` names the columns of lists of lists.
+    """Reads the records of `document` at `path` in the given `layout`; `header` names the columns of lists of lists,
+    and `at_path` is what the path leads to, if it was followed already.
 
     Raises `FormatError` if there is nothing at the path, or anything else than records.
     """
     reader = _JsonReader(entry, path, written, document)
-    at_path = follow_path(entry, document, path)
+    at_path = at_path or follow_path(entry, document, path)
     value = at_path.value
     if layout == "rows":
         table = reader.read_rows(value, _find_header(entry, document, header))
@@ -496,9 +499,12 @@ class _JsonReader:
         return f'Name the columns, such as "header": {json.dumps(names.split(", "))}'
 
     def read_columns(self, content: Any) -> CellTable:
-        """Reads an object of equally long lists; its other values belong to all records."""
+        """Reads an object of equally long lists, whose other values belong to all its records; or a list of such
+        objects."""
         if isinstance(content, NestedLists):
             content = self._join_columns(content)
+        elif isinstance(content, list) and content and any(isinstance(element, dict) for element in content):
+            content = self._join_objects(self._drop_nulls(content))
         if not isinstance(content, dict) or not any(
             isinstance(text_columns, list) for text_columns in content.values()
         ):
@@ -532,6 +538,32 @@ class _JsonReader:
             beside = {key: [cell] * len(cells) for key, cell in element.items() if not isinstance(cell, dict | list)}
             for key, texts in (content.lists | beside | {name: cells}).items():
                 columns.setdefault(key, []).extend(texts)
+        return columns
+
+    def _join_objects(self, elements: Sequence[Any]) -> dict[str, list[Any]]:
+        """Returns the lists of all `elements` as one for each name, beside the other values of their element; a list
+        that an element does not have is null in its records."""
+        columns: dict[str, list[Any]] = {}
+        row_count = 0
+        for number, element in enumerate(elements, 1):
+            lists = (
+                {name: cells for name, cells in element.items() if isinstance(cells, list)}
+                if isinstance(element, dict)
+                else {}
+            )
+            lengths = {name: len(cells) for name, cells in lists.items()}
+            if len(set(lengths.values())) != 1:
+                counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
+                happened = (
+                    f"layout: element {number} of {self._show_path()} has no lists of one length: {counts or 'none'}"
+                )
+                raise FormatError(self.entry, happened, 'Correct "records" or "layout"')
+            added = next(iter(lengths.values()))
+            beside = {name: [cell] * added for name, cell in element.items() if not isinstance(cell, dict | list)}
+            for name in dict.fromkeys([*columns, *beside, *lists]):
+                cells = columns.setdefault(name, [None] * row_count)
+                cells.extend((beside | lists).get(name, [None] * added))
+            row_count += added
         return columns
 
     def read_keyed(self, content: Any) -> CellTable:

@@ -397,6 +397,7 @@ def count_at_limit(entry: Entry, request: Request, content: PageContent) -> list
     fields: list[tuple[str, Any]] = list(params)
     for _, inner in _list_objects(content.document):
         fields += inner.items()
+    fields = [(name, value) for name, value in fields if isinstance(value, int | str)]
     if any(SURE_COUNTS.fullmatch(name) or name.lower() == "total" for name, value in fields if str(value).isdecimal()):
         return []
     for name, value in fields:
@@ -573,7 +574,7 @@ def _find_page_number(fields: Mapping[str, Any]) -> int | None:
 
 def _is_last(fields: Mapping[str, Any]) -> bool:
     """Whether `fields` say that there is no page behind this one."""
-    texts = {name: str(value).lower() for name, value in fields.items()}
+    texts = {name: str(value).lower() for name, value in fields.items() if isinstance(value, bool | str)}
     return any(
         (MORE_FIELDS.fullmatch(name) and text in NO_TEXTS)
         or (re.fullmatch(r"(?i)(is_?)?last(_?page)?", name) and text == "true")
@@ -583,6 +584,8 @@ def _is_last(fields: Mapping[str, Any]) -> bool:
 
 def _find_flag(field: _Field, records: int) -> Sign | None:
     """Returns the sign of a field that says that there is more, or that this is not all."""
+    if not isinstance(field.value, int | str):  # a list of records would become a large text
+        return None
     text = str(field.value).strip().lower()
     is_about_more = MORE_FIELDS.fullmatch(field.name) is not None
     says_more = is_about_more and text == "true"

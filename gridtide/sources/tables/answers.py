@@ -76,7 +76,10 @@ def read_answer(
         refuse_error(entry.name, PageContent(document, table.rows, response.headers, is_record))
         received += table.rows
         cells += table.rows * len(table.names)
-        pieces.append(read_observations(entry, table, context, skipped))
+        try:
+            pieces.append(read_observations(entry, table, context, skipped))
+        except FormatError as error:
+            raise _name_member(member, error) from error
     is_record = entry.records is None and entry.layout == "records" and received == 1
     content = PageContent(document, received, response.headers, is_record)
     following, total = request_next_page(entry.name, request, entry.pages, content)
@@ -93,10 +96,7 @@ def _read_member(entry: Entry, member: Member, headers: Mapping[str, str]) -> tu
     try:
         table, document = read_cells(entry, member.read(), headers)
     except FormatError as error:
-        if not member.name:
-            raise
-        fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
-        raise FormatError(entry.name, f"{member.name}: {error.happened}", fix) from error
+        raise _name_member(member, error) from error
     return (replace(table, place=_place_in_member(member.name, table.place)) if member.name else table), document
 
 
@@ -134,6 +134,16 @@ def _shift_place(place: Callable[[int], str], lines: int, rows: int) -> Callable
     return number_positions(before, int(number) + (lines if noun == "line" else rows))
 
 
+def _name_member(member: Member, error: FormatError) -> FormatError:
+    """Returns `error` with the name of the `member` of an archive."""
+    if not member.name:
+        return error
+    fix = f'{error.fix}, or choose the members with tables by "unpack", such as "*.csv"'
+    if "no record has a column" in error.happened:
+        fix += '; a column of values that not all of them have is named with a mark behind it, "load |"'
+    return FormatError(error.subject, f"{member.name}: {error.happened}", fix)
+
+
 def _read_modification(member: Member, zone: ZoneInfo) -> dict[str, str]:
     """Returns when the member of an archive was written, on the clock of `zone`, as its header `Last-Modified`."""
     if member.modified_at is None:
@@ -164,15 +174,15 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
         document = load_json(entry.name, body.decode("utf-8-sig"))
         path, header = entry.records or "", entry.csv.header
         try:
-            table = read_json(entry.name, document, path, entry.layout, header, entry.numbers)
+            at_path = follow_path(entry.name, document, path)
+            table = read_json(entry.name, document, path, entry.layout, header, entry.numbers, at_path)
         except FormatError:
             if not _is_no_data(entry.name, document):
                 raise
             return read_json(entry.name, [], "", "records", header, entry.numbers), document
         if entry.product is None:  # whose preset knows the lists of its answers
             times = entry.time or ((KEY_COLUMN,) if entry.layout == "keyed" else ())
-            content_at_path = follow_path(entry.name, document, path)
-            table.skipped.extend(count_beside(document, content_at_path, times, partial(is_ignored, entry)))
+            table.skipped.extend(count_beside(document, at_path, times, partial(is_ignored, entry)))
         return table, document
     if b"\0" in body:
         raise UpstreamError(entry.name, "the body holds NUL characters, as of a broken file", "Try again later")

@@ -188,6 +188,10 @@ def _propose_time(table: CellTable, columns: Sequence[str]) -> str:
         for name in table.own:
             _, distinct_texts = factorize(table.read([name])[name])
             stripped_texts = [text.strip() for text in distinct_texts if text and text.strip()]
+            if stripped_texts and "." not in name and all(text[:1] == "[" for text in stripped_texts):
+                if any(text[1:2] == "[" for text in stripped_texts):
+                    return f'If each list in {name} is a record, add its path as "records", and "layout": "rows"'
+                return 'If each list is a column, add "layout": "columns"'
             if stripped_texts and all(map(clocks.EPOCH_DIGITS.fullmatch, stripped_texts)):
                 return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
             formats = clocks.propose_formats(stripped_texts)

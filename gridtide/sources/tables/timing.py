@@ -6,7 +6,7 @@ label "start"    10:00 ├────┤ 11:00        label "end"    ├──�
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -163,6 +163,8 @@ class _Reader:
         text_codes, distinct_texts = factorize(texts)
         parsed_labels: list[ClockLabel] = []
         unreadable_texts: dict[int, str] = {}
+        if self.entry.time_format is None and clocks.are_ranges(text for text in distinct_texts if text):
+            unreadable_texts = {code: text for code, text in enumerate(distinct_texts) if text}
         for code, text in enumerate(distinct_texts):
             try:
                 parsed_labels.append(
@@ -211,15 +213,15 @@ class _Reader:
             return UpstreamError(self.entry.name, happened, fix)
         position = self.table.place(int(rows[0]))
         happened = f"time: {column} holds {text_shown}, which is not a valid {description}, in {position}"
-        return FormatError(self.entry.name, happened, self._propose_days() or self._propose_fix(rows, texts))
+        return FormatError(self.entry.name, happened, self._propose_days() or self._propose_fix(rows, texts, bad))
 
     def _propose_days(self) -> str:
         """Returns the fix for a table with a column for each day; empty for others."""
         day_format = clocks.guess_day_format([name for name in self.table.own if name not in self.columns])
         return f'If the columns are days, add "days": "{day_format}"' if day_format else ""
 
-    def _propose_fix(self, rows: np.ndarray, texts: Sequence[str]) -> str:
-        """Describes how to read the labels at `rows`, or to leave out their rows."""
+    def _propose_fix(self, rows: np.ndarray, texts: Sequence[str], bad: Iterable[int]) -> str:
+        """Describes how to read the labels at `rows`, those of `texts` that are `bad`, or to leave out their rows."""
         formats = clocks.propose_formats([text for text in texts if text.strip()])
         if formats:
             return f"Add {clocks.quote_formats(formats)}"
@@ -229,8 +231,10 @@ class _Reader:
             return 'If the first line is a header, add "skip": 1, or leave "header" out'
         if any(text.split() == " ".join(self.columns).split() for text in texts):
             return 'If another table begins there, end this one before it: add "footer": "blank", or "from:" and a text'
+        if all(text.strip()[:1] == "[" for text in texts if text.strip()):
+            return 'If each list is a column, add "layout": "columns"'
         around = self._propose_skips(rows)
-        if around:
+        if around and not any(clocks.looks_like_time(texts[code]) for code in bad):
             return f"If the first rows belong to the header, or the last are no records, add {around}"
         return 'Name the format with "time_format", such as "%d.%m.%Y %H:%M", or another column with "time"'
 
