@@ -18,7 +18,7 @@ import time
 import venv
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,12 +118,22 @@ def answer_serially(app: WSGIApplication) -> WSGIApplication:
 
 @contextmanager
 def serving_moto() -> Iterator[str]:
-    """The endpoint of a moto server, over HTTP, that accepts any credentials and creates a name only once."""
+    """The endpoint of a moto server, over HTTP, that accepts any credentials and creates a name only once.
+
+    It logs no requests, and looks up each service once: with the log, and the look into the folders of moto for each
+    request, an answer took several times as long.
+    """
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 
-    app = answer_serially(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    class SilentHandler(MotoRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Log nothing."""
+
+    dispatcher = DomainDispatcherApplication(create_backend_app)
+    dispatcher.get_backend_for_host = cache(dispatcher.get_backend_for_host)
+    application = answer_serially(dispatcher)
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=SilentHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
