@@ -5,6 +5,7 @@ texts ─► labels (local or UTC) ─► starts in local time ─► UTC; the h
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Sequence
@@ -157,6 +158,7 @@ class ClockLabel(NamedTuple):
     of_day: bool = False
 
 
+@functools.lru_cache(maxsize=1 << 17)  # 14 years of hours, which come again in every series and block
 def parse_label(label_text: str, time_format: str | None, day: date | None) -> ClockLabel:
     """Parses `label_text` as a label; raises `ValueError` if it is not one.
 

@@ -31,6 +31,8 @@ from gridtide.sources.formats.cells import (
 )
 from gridtide.sources.formats.json_paths import (
     KEY_COLUMN,
+    PATH_ENDS,
+    PLAIN_KEY,
     NestedLists,
     PathContent,
     build_path_error,
@@ -90,11 +92,38 @@ def _decode(text: str) -> Any:
         return json.loads(text)
 
 
+def is_json_lines(beginning: bytes) -> bool:
+    """Whether a body with this beginning is JSON lines: its first line is an object, and the next one begins with
+    one."""
+    content = beginning.removeprefix(BOM).lstrip()
+    end = content.find(b"\n")
+    if end < 0 or not content[end : end + HEAD_BYTES].lstrip().startswith(b"{"):
+        return False
+    try:
+        return isinstance(msgspec.json.decode(content[:end]), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+
+
+def load_lines(entry: str, text: str, path: str, *, is_part: bool = False) -> tuple[list[Any], list[Skipped]]:
+    """Parses `text`, JSON lines, as a list of the objects that have the first field of `path`, and counts the others;
+    all objects if none has it, unless the text `is_part` of the lines. Raises `UpstreamError` for a broken line."""
+    documents = _load_lines(entry, [line for line in text.split("\n") if line.strip()])
+    first_key = re.match(PLAIN_KEY, path)
+    if first_key is None:
+        return documents, []
+    with_key = [document for document in documents if isinstance(document, dict) and first_key[0] in document]
+    others = [document for document in documents if not isinstance(document, dict) or first_key[0] not in document]
+    if not others or not (with_key or is_part):
+        return documents, []
+    return with_key, [Skipped(PATH_ENDS, len(others), json.dumps(others[0])[:80])]
+
+
 def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
     documents = []
     for number, json_line in enumerate(lines, 1):
         try:
-            documents.append(json.loads(json_line))
+            documents.append(_decode(json_line))
         except ValueError as error:
             raise UpstreamError(entry, f"line {number} of the JSON lines is cut or broken: {error}") from error
     _refuse_doubled_names(entry, lines, documents)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date
 from email.utils import format_datetime
@@ -19,8 +20,16 @@ from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, count_unmatched, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, number_positions, split_alternatives
 from gridtide.sources.formats.csv_rows import BEFORE_HEADER, NO_TABLE, read_csv
-from gridtide.sources.formats.json_paths import KEY_COLUMN, count_beside, follow_path
-from gridtide.sources.formats.json_rows import LARGE_BODY, load_json, read_json, read_selected, select_records
+from gridtide.sources.formats.json_paths import KEY_COLUMN, PathContent, count_beside, follow_path
+from gridtide.sources.formats.json_rows import (
+    LARGE_BODY,
+    is_json_lines,
+    load_json,
+    load_lines,
+    read_json,
+    read_selected,
+    select_records,
+)
 from gridtide.sources.formats.paging import (
     PageContent,
     count_at_limit,
@@ -63,7 +72,7 @@ def read_answer(
     for member in unpack_members(body, patterns):
         headers = {**response.headers, **_read_modification(member, ZoneInfo(entry.timezone))}
         context = AnswerContext(day, headers, response.retrieved_at, labels)
-        blocks = cut_body(entry, member, response.headers, _name_columns(entry))
+        blocks = cut_body(entry, member, response.headers, day, _name_columns(entry))
         if blocks is not None:
             pieces.append(_read_blocks(entry, request, blocks, context, skipped))
             cells = CELLS_IN_ONE + 1
@@ -110,7 +119,11 @@ def _read_blocks(
     rows = stored_rows = 0
     for block in body.blocks():
         content = replace(body.content, open=partial(BytesIO, block.content))
-        table, _ = _read_member(entry, content, context.headers)
+        if body.is_json:
+            with _explain_depth(entry):
+                table, _ = _read_lines(entry, block.content, is_part=True)
+        else:
+            table, _ = _read_member(entry, content, context.headers)
         if block.lines:
             table.skipped[:] = [item for item in table.skipped if item.reason != BEFORE_HEADER]
         table = replace(table, place=_shift_place(table.place, block.lines, rows))
@@ -154,8 +167,14 @@ def _read_modification(member: Member, zone: ZoneInfo) -> dict[str, str]:
 def read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tuple[CellTable, Any]:
     """Returns the cells of `content`, a body or one of its members that came with `headers`, and its JSON if it is
     JSON."""
-    try:
+    with _explain_depth(entry):
         return _read_cells(entry, content, headers)
+
+
+@contextmanager
+def _explain_depth(entry: Entry) -> Iterator[None]:
+    try:
+        yield
     except RecursionError as error:
         raise FormatError(entry.name, "the records are nested too deep") from error
 
@@ -169,6 +188,8 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
     if body_kind == "xml":
         return read_xml(entry.name, content, entry.records or "", entry.layout)
     if body_kind == "json" or entry.layout == "lines":
+        if is_json_lines(body):
+            return _read_lines(entry, body)
         if len(body) >= LARGE_BODY and (selected := _read_selected(entry, body)) is not None:
             return selected
         document = load_json(entry.name, body.decode("utf-8-sig"))
@@ -180,10 +201,7 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
             if not _is_no_data(entry.name, document):
                 raise
             return read_json(entry.name, [], "", "records", header, entry.numbers), document
-        if entry.product is None:  # whose preset knows the lists of its answers
-            times = entry.time or ((KEY_COLUMN,) if entry.layout == "keyed" else ())
-            table.skipped.extend(count_beside(document, at_path, times, partial(is_ignored, entry)))
-        return table, document
+        return _count_beside(entry, table, document, at_path), document
     if b"\0" in body:
         raise UpstreamError(entry.name, "the body holds NUL characters, as of a broken file", "Try again later")
     length_known = not headers or bool({"content-length", "transfer-encoding"} & set(headers))
@@ -200,6 +218,28 @@ def _read_cells(entry: Entry, content: bytes, headers: Mapping[str, str]) -> tup
             refuse_failure_text(entry.name, body, error.happened)
         raise
     return table, None
+
+
+def _read_lines(entry: Entry, body: bytes, *, is_part: bool = False) -> tuple[CellTable, Any]:
+    """Returns the cells of JSON lines in UTF-8, of which a body may be only a part, and the list of their objects."""
+    path = entry.records or ""
+    documents, skipped = load_lines(entry.name, body.decode("utf-8-sig"), path, is_part=is_part)
+    if documents:
+        at_path = follow_path(entry.name, documents, path)
+        table = read_json(entry.name, documents, path, entry.layout, entry.csv.header, entry.numbers, at_path)
+        table = _count_beside(entry, table, documents, at_path)
+    else:
+        table = read_json(entry.name, [], "", "records", 1, entry.numbers)
+    table.skipped.extend(skipped)
+    return table, documents
+
+
+def _count_beside(entry: Entry, table: CellTable, document: Any, at_path: PathContent) -> CellTable:
+    """Returns `table`, read from what is `at_path` in `document`, with the counts of the records beside its own."""
+    if entry.product is None:  # whose preset knows the lists of its answers
+        times = entry.time or ((KEY_COLUMN,) if entry.layout == "keyed" else ())
+        table.skipped.extend(count_beside(document, at_path, times, partial(is_ignored, entry)))
+    return table
 
 
 def _is_no_data(entry: str, document: Any) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,7 +136,7 @@ def is_cut(body: bytes, **keys: Any) -> bool:
     (entry,) = parse({"apis": [BASE | named]}).apis
     content = Member("lmp", "", lambda: BytesIO(body))
     with cut_into(100):
-        return cutting.cut_body(entry, content, {}, ["time", "lmp", "loss"]) is not None
+        return cutting.cut_body(entry, content, {}, None, ["time", "lmp", "loss"]) is not None
 
 
 @pytest.mark.parametrize(
@@ -231,3 +233,56 @@ def test_spans_of_series_tell_overlaps_from_neighbours() -> None:
     assert add((180, 210), (210, 240)) is None
     assert add((30, 90)) == ("A",)
     assert spans.add([("B",)], np.zeros(1, np.int64), np.array([30]), np.array([90])) is None
+
+
+BULK = {"records": "data", "layout": "rows", "header": ["time", "value"], "time": "time", "time_format": "%Y%m%dT%HZ"}
+BULK |= {"interval": "PT1H", "value": "value", "location": "series_id", "ignore": ["name", "units"]}
+
+
+def write_bulk(dice: random.Random) -> bytes:
+    """Random JSON lines as in a bulk file of EIA: a series in each, among lines of categories."""
+    lines = []
+    for number in range(dice.randint(2, 6)):
+        rows = [[f"{START + timedelta(hours=hour):%Y%m%dT%HZ}", dice.choice([1.5, None, -2])] for hour in range(5)]
+        series = {"series_id": f"EBA.B{number}-ALL.D.H", "name": "Güssing", "units": "MWh", "data": rows[::-1]}
+        lines.append(json.dumps(series, ensure_ascii=dice.random() < 0.5))
+        if dice.random() < 0.3:
+            lines.append(json.dumps({"category_id": str(number), "childseries": ["EBA.B0-ALL.D.H"]}))
+        if dice.random() < 0.1:
+            lines.append(dice.choice(["", "{"]))
+    return ("\n".join(lines) + "\n" * dice.randint(0, 1)).encode()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 30), st.integers(1, 400))
+def test_blocks_of_json_lines_give_what_the_whole_gives(seed: int, block_bytes: int) -> None:
+    """Lines without records are counted, wherever they are; broken ones are refused."""
+    body = write_bulk(random.Random(seed))  # noqa: S311
+    assert collect(body, BULK, block_bytes) == collect(body, BULK, None)
+
+
+def test_a_bulk_file_is_read_member_by_member() -> None:
+    """The series of a zip of JSON lines are stored, under their ids, and lines of categories are counted."""
+    series = {
+        "series_id": "EBA.CISO-ALL.D.H",
+        "units": "megawatthours",
+        "data": [["20260110T01Z", 7], ["20260110T00Z", 5]],
+    }
+    body = "\n".join(map(json.dumps, [series, {"category_id": "1", "name": "Demand"}])).encode()
+    archive = BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("EBA.txt", body)
+        file.writestr("readme.md", "no table")
+    for block_bytes in (None, 50):
+        stored, counts = collect(archive.getvalue(), BULK | {"unpack": "*.txt"}, block_bytes)
+        assert ["5.0" in row for row in stored] == [True, False]
+        assert all("EBA.CISO-ALL.D.H" in row for row in stored)
+        assert counts['elements in which "records" leads nowhere'] == 1
+
+
+def test_json_lines_that_are_cut_off_are_refused_at_once() -> None:
+    """Before any row of them is read."""
+    (entry,) = parse({"apis": [BASE | BULK]}).apis
+    body = write_bulk(random.Random(1)).rstrip()[:-3]  # noqa: S311
+    with cut_into(100), pytest.raises(UpstreamError, match="cut"):
+        generic.parse_response(entry, Request(entry.url), Response(body, RETRIEVED))
