@@ -106,17 +106,17 @@ def is_json_lines(beginning: bytes) -> bool:
 
 
 def load_lines(entry: str, text: str, path: str, *, is_part: bool = False) -> tuple[list[Any], list[Skipped]]:
-    """Parses `text`, JSON lines, as a list of the objects that have the first field of `path`, and counts the others;
+    """Parses `text`, JSON lines, as a list of the objects that have the first field of `path`, and counts the keyless;
     all objects if none has it, unless the text `is_part` of the lines. Raises `UpstreamError` for a broken line."""
     documents = _load_lines(entry, [line for line in text.split("\n") if line.strip()])
     first_key = re.match(PLAIN_KEY, path)
     if first_key is None:
         return documents, []
     with_key = [document for document in documents if isinstance(document, dict) and first_key[0] in document]
-    others = [document for document in documents if not isinstance(document, dict) or first_key[0] not in document]
-    if not others or not (with_key or is_part):
+    keyless = [document for document in documents if not isinstance(document, dict) or first_key[0] not in document]
+    if not keyless or not (with_key or is_part):
         return documents, []
-    return with_key, [Skipped(PATH_ENDS, len(others), json.dumps(others[0])[:80])]
+    return with_key, [Skipped(PATH_ENDS, len(keyless), json.dumps(keyless[0])[:80])]
 
 
 def _load_lines(entry: str, lines: Sequence[str]) -> list[Any]:
