@@ -106,8 +106,9 @@ def is_json_lines(beginning: bytes) -> bool:
 
 
 def load_lines(entry: str, text: str, path: str, *, is_part: bool = False) -> tuple[list[Any], list[Skipped]]:
-    """Parses `text`, JSON lines, as a list of the objects that have the first field of `path`, and counts those without it;
-    all objects if none has it, unless the text `is_part` of the lines. Raises `UpstreamError` for a broken line."""
+    """Parses `text`, JSON lines, as a list of the objects that have the first field of `path`, and counts those without
+    it; all objects if none has it, unless the text `is_part` of the lines. Raises `UpstreamError` for a broken
+    line."""
     documents = _load_lines(entry, [line for line in text.split("\n") if line.strip()])
     first_key = re.match(PLAIN_KEY, path)
     if first_key is None:
