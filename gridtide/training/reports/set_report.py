@@ -12,6 +12,9 @@ from typing import Any
 FURTHEST = 5
 """The number of columns whose largest scaled values are shown; the manifest has all."""
 
+_CALENDAR = "calendar/"
+"""The prefix of columns whose values always lie between −1 and 1: however rare a holiday is, it is no absurd value."""
+
 
 def describe_sizes(report: Mapping[str, Any], lake: str) -> str:
     """Returns one line with the place and the sizes of the set of `report`; `lake` is the URI of the lake with it."""
@@ -80,7 +83,8 @@ def _describe_location(name: str, location: Mapping[str, Any]) -> list[str]:
     if location["unscaled"]:
         unscaled = ", ".join(location["unscaled"])
         sentences.append(f"Without a scale in {name}, because never observed or constant in training: {unscaled}")
-    furthest = sorted(location["largest"].items(), key=lambda column: -max(column[1].values()))[:FURTHEST]
+    judged = [pair for pair in location["largest"].items() if not pair[0].startswith(_CALENDAR)]
+    furthest = sorted(judged, key=lambda column: -max(column[1].values()))[:FURTHEST]
     if furthest:
         columns = [
             f"{column} ({', '.join(f'{distance:.1f} in {split}' for split, distance in by_split.items())})"
