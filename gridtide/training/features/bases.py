@@ -21,6 +21,7 @@ from gridtide.periods import Period
 from gridtide.quality.checks import extend_repeats
 from gridtide.quality.natures import find_nature
 from gridtide.quality.screening import CAUSAL_LIMITS
+from gridtide.threads import compute_columns
 from gridtide.training.features.columns import ABSENT, Columns, Feature, align_columns
 from gridtide.training.features.derive import derive_columns
 from gridtide.training.features.future import Forecast, collect_forecasts, fit_forecast_limits
@@ -236,8 +237,7 @@ def _clean_inputs(
     throughout. Also returns `limits` by input, which are fitted on train hours if None."""
     planned = [(kind, numbers.get(kind), shift) for kind in shifts for shift in shifts[kind]]
     features, natures = [], []
-    values = np.full((len(planned), hourly.values.shape[1]), np.nan)
-    for index, (kind, number, shift) in enumerate(planned):
+    for kind, number, shift in planned:
         key, variable = format_key(kind, shift, hourly.step), kind.variable
         if number is None:
             features.append(Feature("absent", "", ABSENT, -shift, None, key))
@@ -248,7 +248,7 @@ def _clean_inputs(
         formula = f"latest value of {name} for {described} that was available by the row's end"
         features.append(Feature(f"{name}{format_shift(shift, hourly.step)}", unit, formula, -shift, name, key))
         natures.append(find_nature(variable, unit))
-        values[index] = hourly.as_known(number, shift)
+    values = _look_up_columns(hourly, [(number, shift) for _, number, shift in planned])
     if limits is None:
         bounds = fit_limits(values[:, splits.train_slice(spec, rows, hourly.period)], spec.cleaning.absurd)
     else:
@@ -263,6 +263,19 @@ def _clean_inputs(
     }
     columns = Columns(tuple(features), cleaned.values, cleaned.quality == REPORTED, hourly.step)
     return columns, cleaned, dict(accepted_limits)
+
+
+def _look_up_columns(hourly: Hourly, planned: Sequence[tuple[int | None, int]]) -> Floats:
+    """Returns what each row of `hourly` knew of each series by its number, so many rows later, (C, T); NaN without a
+    series."""
+    values = np.empty((len(planned), hourly.values.shape[1]))
+
+    def look_up(column: int) -> None:
+        number, shift = planned[column]
+        values[column] = np.nan if number is None else hourly.as_known(number, shift)
+
+    compute_columns(look_up, *values.shape)
+    return values
 
 
 def _train_rows(spec: TrainingSpec, hourly: Hourly, rows: Period) -> slice:

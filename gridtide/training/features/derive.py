@@ -12,6 +12,7 @@ import numpy as np
 
 from gridtide.observations.array_types import FloatArray, Mask
 from gridtide.periods import Period
+from gridtide.threads import compute_columns
 from gridtide.training.features.calendar import derive_calendar
 from gridtide.training.features.columns import Columns, Feature
 from gridtide.training.features.power import derive_power
@@ -63,7 +64,10 @@ def _write_parts(parts: Sequence[_Part], inputs: Columns) -> Columns:
 
 def _copy_part(columns: Columns) -> _Part:
     def write(values: FloatArray, observed: Mask) -> None:
-        values[:], observed[:] = columns.values, columns.observed
+        def copy(column: int) -> None:
+            values[column], observed[column] = columns.values[column], columns.observed[column]
+
+        compute_columns(copy, *values.shape)
 
     return columns.features, write
 
@@ -75,8 +79,14 @@ def _lag_part(past: Columns, hours: int) -> _Part:
     )
 
     def write(values: FloatArray, observed: Mask) -> None:
-        values[:, :hours], observed[:, :hours] = np.nan, False
-        values[:, hours:], observed[:, hours:] = past.values[:, :-hours], past.observed[:, :-hours]
+        def copy(column: int) -> None:
+            values[column, :hours], observed[column, :hours] = np.nan, False
+            values[column, hours:], observed[column, hours:] = (
+                past.values[column, :-hours],
+                past.observed[column, :-hours],
+            )
+
+        compute_columns(copy, *values.shape)
 
     return features, write
 

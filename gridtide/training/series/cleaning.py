@@ -110,10 +110,11 @@ def reject_values(
     days, only by what does not compare them with other hours.
     """
     bounds = np.tile([-np.inf, np.inf], (len(values), 1)) if limits is None else limits
-    believed = values.copy()
+    believed = np.empty_like(values)
     rejected = {rule: np.zeros(values.shape, bool) for rule in _list_rules(rules, requirement)}
 
     def judge(index: int) -> None:
+        believed[index] = values[index]
         phases = zip(*(split_phases(rows, step) for rows in (values[index], believed[index])), strict=True)
         for phase, (observed, believed_phase) in enumerate(phases):
             judged = (
