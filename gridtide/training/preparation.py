@@ -6,11 +6,13 @@ spec ─► plan ─► gather ─► derive ─► assemble ─► write
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gridtide.curated import Input
 from gridtide.entries.entry import Config
+from gridtide.errors import TrainingError
 from gridtide.training.extending.extension import extend_set
 from gridtide.training.features.bases import Base, build_bases
 from gridtide.training.manifest import check_writable, refuse_another_spec, write_set
@@ -55,11 +57,11 @@ async def prepare(
     others stay as they are.
 
     Raises `TrainingError` if the lake does not hold what the spec asks for, and if `out` has a set of the same name
-    with another spec, unless it is to be replaced (`replace`); raises `StorageError`, before the series are read, if
-    `out` cannot be written.
+    with another spec, unless it is to be replaced (`replace`), and for `inputs` that are not those of a manifest;
+    raises `StorageError`, before the series are read, if `out` cannot be written.
     """
     loaded, target = load_spec(spec), out or lake
-    pinned = [file if isinstance(file, Input) else Input(**file) for file in inputs] if inputs is not None else None
+    pinned = _pin_files(loaded.name, inputs) if inputs is not None else None
     if extend:
         return await extend_set(loaded, config, lake, target, pinned)
     if not replace:
@@ -68,3 +70,16 @@ async def prepare(
     await check_writable(target, loaded)
     training_set = assemble(plan.spec, plan.rows, await make(plan, lake))
     return await write_set(training_set, plan.files, target)
+
+
+def _pin_files(name: str, inputs: Sequence[Input | Mapping[str, str]]) -> list[Input]:
+    """Returns the files `inputs` of a manifest; raises `TrainingError` for what is none, for the set `name`."""
+    keys = [field.name for field in fields(Input)]
+    for file in inputs:
+        if not isinstance(file, Input) and not (isinstance(file, Mapping) and file.keys() == set(keys)):
+            raise TrainingError(
+                name,
+                f"inputs: {file!r} is not a file as a manifest lists it",
+                f'Give the list "inputs" of a manifest, whose items have {", ".join(keys)}',
+            )
+    return [file if isinstance(file, Input) else Input(**file) for file in inputs]

@@ -36,9 +36,9 @@ T = TypeVar("T")
 
 
 class StrictModel(BaseModel):
-    """Refuses unknown keys and is immutable."""
+    """Refuses unknown keys and numbers that are not finite, and is immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _check_zone(name: str) -> str:

@@ -252,6 +252,15 @@ def test_a_pinned_file_that_changed_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "file", ["eia/a.parquet", {"path": "eia/a.parquet"}, {"entry": "eia", "path": "a", "content_hash": "0", "size": 1}]
+)
+def test_what_is_no_input_of_a_manifest_is_refused(folder: Path, file: Any) -> None:
+    """The error shows it, and says what the inputs of a manifest are."""
+    with pytest.raises(TrainingError, match=r"inputs: .* is not a file as .* have entry, path, content_hash"):
+        asyncio.run(preparation.prepare(SPEC, CONFIG, Lake.open(str(folder)), inputs=[file]))
+
+
+@pytest.mark.parametrize(
     ("keys", "says"),
     [
         ({"seq_len": 700}, r"a window is 724 hours long .* only 720 hours"),

@@ -86,6 +86,9 @@ def test_shipped_specs_load(path: Path) -> None:
             {"splits": {"train_end": "2024-01-01T00:00Z", "validation_end": "2024-02-01T00:00Z", "validation": 0}},
             "or the same where validation is 0",
         ),
+        ({"locations": [PLACE | {"static": {"peak": float("nan")}}]}, "locations.0.static.peak.*finite"),
+        ({"cleaning": {"absurd": float("inf")}}, "cleaning.absurd.*finite"),
+        ({"weights": {"peaks": float("inf")}}, "weights.peaks.*finite"),
         ({"splits": {"validation": -0.1}}, "splits.validation.*greater than or equal to 0"),
     ],
 )
