@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -177,6 +178,17 @@ class ByteStore:
             with translate_errors(self.uri, "empty folders cannot be removed"):
                 await run_blocking(_remove_empty, [root / folder for folder in sorted(folders, reverse=True)])
 
+    async def remove_abandoned(self, folder: str, before: datetime) -> None:
+        """Removes `folder` with its files if all of them were last changed `before` a moment; also the partial files of
+        a local store that a killed process leaves, which no listing shows."""
+        with translate_errors(folder, f"cannot be removed from {self.uri}"):
+            if isinstance(self.client, LocalStore) and self.client.prefix:
+                await run_blocking(_remove_older, Path(self.client.prefix) / folder, before)
+                return
+            files = await self.list_objects(folder)
+            if all(file.last_modified < before for file in files):
+                await self.remove([file.path for file in files])
+
     async def probe(self) -> None:
         """Raises `StorageError` unless the store does all that a lake needs, see `gridtide.lake.guarantees`."""
         with translate_errors(self.uri, "cannot be used as a lake"):
@@ -239,6 +251,13 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def _probe_name() -> str:
     """Returns a name that no file has; readers of a lake ignore hidden files."""
     return f".probe-{os.urandom(8).hex()}"
+
+
+def _remove_older(folder: Path, before: datetime) -> None:
+    with suppress(FileNotFoundError):  # its writer goes on, or another process removes it
+        changes = [path.stat().st_mtime for path in (folder, *folder.rglob("*"))]
+        if max(changes) < before.timestamp():
+            shutil.rmtree(folder)
 
 
 def _remove_empty(folders: Iterable[Path]) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,14 @@ OPTIONAL = {"sequences.npz", "report.html"}
 
 FORMAT = 1
 """The version of the file format."""
+
+
+STAGING = "new-"
+"""The first characters of the name of a folder in that of a set, with the files of its successor until it has all."""
+
+
+ABANDONED = timedelta(days=1)
+"""Files of a successor that no process has changed for so long are those of one that was killed."""
 
 
 DERIVATION = "derivation"
@@ -120,14 +129,23 @@ async def finish_interrupted(lake: Lake, folder: str, fingerprint: str) -> None:
 
 
 def _staging_name(fingerprint: str) -> str:
-    return f"new-{fingerprint[:16]}"
+    return f"{STAGING}{fingerprint[:16]}"
+
+
+async def _remove_abandoned(lake: Lake, folder: str) -> None:
+    """Removes what killed processes left of the sets that they wrote to `folder`, which can be gigabytes."""
+    folders, _ = await lake.store.list_folder(folder)
+    for staging in folders:
+        if staging.startswith(f"{folder}/{STAGING}"):
+            await lake.store.remove_abandoned(staging, datetime.now(UTC) - ABANDONED)
 
 
 async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: Lake) -> dict[str, Any]:
     """Writes `training_set`, made from the files `inputs`, to `lake`; returns the summary that `report_set` describes.
 
     An earlier set of this name is replaced as a whole: all files are first stored beside it and then moved into place,
-    so that an earlier failure, such as a full disk, leaves the earlier set unchanged.
+    so that an earlier failure, such as a full disk, leaves the earlier set unchanged. What processes that were killed
+    have left beside it is removed first.
     """
     manifest = describe_set(training_set, inputs)
     folder = set_folder(training_set.spec)
@@ -136,6 +154,7 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
     report = report_set(training_set, manifest, folder, sizes)
     staging = f"{folder}/{_staging_name(manifest['fingerprint'])}"
     names = [*bodies, "README.md", "croissant.json"]
+    await _remove_abandoned(lake, folder)
     try:
         hashes = {name: await _store_body(lake, f"{staging}/{name}", body) for name, body in bodies.items()}
         for name, card in _build_card(manifest, report, sizes, hashes).items():

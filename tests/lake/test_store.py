@@ -562,3 +562,15 @@ async def test_a_mark_of_the_future_is_passed_over(lake: Lake, caplog: pytest.Lo
     [warning] = [record.getMessage() for record in caplog.records]
     assert "in the future" in warning
     assert warning.endswith(mark.removeprefix("eia/"))
+
+
+async def test_a_folder_is_removed_as_abandoned_only_if_all_of_it_is_old(lake: Lake) -> None:
+    """A file that was changed after the moment keeps the others; a folder that is not there is no error."""
+    for name in ("a", "b"):
+        await lake.store.put(f"set/new/{name}", b"1", replace=True)
+    now = datetime.now(UTC)
+    await lake.store.remove_abandoned("set/new", now - timedelta(hours=1))
+    assert len(await lake.store.list_objects("set/new")) == 2
+    await lake.store.remove_abandoned("set/new", now + timedelta(hours=1))
+    await lake.store.remove_abandoned("set/new", now + timedelta(hours=1))
+    assert await lake.store.list_folder("set") == ([], [])

@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,24 @@ def test_nothing_of_an_earlier_set_stays_beside_a_new_one(tmp_path: Path) -> Non
     prepare(tmp_path, seq_len=24)
     assert {path.name for path in (tmp_path / "features/small").iterdir()} == {
         *("sequences.safetensors", "manifest.json"),
+        *CARD,
+    }
+
+
+def test_what_a_killed_process_left_of_a_set_is_removed(tmp_path: Path) -> None:
+    """Files of a successor that nobody has changed for a day go with the next set, partial ones too, which stores do
+    not list; those of a process that may still write stay."""
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
+    folder = tmp_path / "features/small"
+    for name, age in (("new-0123456789abcdef", 90_000), ("new-fedcba9876543210", 60)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "manifest.json").write_text("{}")
+        (folder / name / "sequences.safetensors#1").write_bytes(bytes(99))
+        for path in (*(folder / name).iterdir(), folder / name):
+            os.utime(path, (time.time() - age,) * 2)
+    prepare(tmp_path)
+    assert {path.name for path in folder.iterdir()} == {
+        *("sequences.safetensors", "manifest.json", "new-fedcba9876543210"),
         *CARD,
     }
 
