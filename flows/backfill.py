@@ -155,7 +155,7 @@ def backfill_report(
     failed_names = ", ".join(result["name"] for result in results if result["failed"])
     happened = f"{totals['failed']} of {totals['chunks']} chunks failed, of {failed_names}"
     return RunReport(
-        LAYOUT,
+        BACKFILL_LAYOUT,
         choose_status(totals["failed"], totals["collected"]),
         results,
         {
@@ -211,7 +211,7 @@ def _write_note(result: EntryResult) -> str:
     return list_first(notes, NOTES_SHOWN, "; ", "; and {} more") or f"covered before: {result['covered']}"
 
 
-LAYOUT = ReportLayout(
+BACKFILL_LAYOUT = ReportLayout(
     "backfill",
     _write_headline,
     (

@@ -111,7 +111,7 @@ def compact_report(results: Sequence[EntryResult], seconds: float) -> RunReport:
     totals = sum_results(results, "files", "rows", "bytes", "removed")
     months = sum(len(result["months"]) for result in results)
     return RunReport(
-        LAYOUT,
+        COMPACT_LAYOUT,
         choose_status(failed, len(results) - failed),
         results,
         {**totals, "months": months, "seconds": round(seconds, 3)},
@@ -135,7 +135,7 @@ def _write_note(result: EntryResult) -> str:
     )
 
 
-LAYOUT = ReportLayout(
+COMPACT_LAYOUT = ReportLayout(
     "compact",
     _write_headline,
     (

@@ -116,7 +116,7 @@ def evaluation_report(scores: Mapping[str, Any]) -> RunReport:
     listed = " · ".join(f"{name}: {error}" for name, error in failed.items())
     failure = (f"{len(failed)} of {len(results)} forecasters failed", listed) if failed else None
     status = choose_status(len(failed), len(rows))
-    return RunReport(LAYOUT, status, results, summary, parameters=dict(scores), failure=failure)
+    return RunReport(EVALUATE_LAYOUT, status, results, summary, parameters=dict(scores), failure=failure)
 
 
 def _write_headline(report: Mapping[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _format_measure(measure: str) -> Column:
     return Column(measure.upper(), lambda result: describe_score(result, measure))
 
 
-LAYOUT = ReportLayout(
+EVALUATE_LAYOUT = ReportLayout(
     "evaluate",
     _write_headline,
     (Column("model", "name"), *map(_format_measure, MEASURES)),

@@ -108,7 +108,7 @@ def ingest_report(outcomes: Sequence[Outcome], seconds: float) -> RunReport:
     totals = sum_results(results, "rows", "bytes")
     not_written = sum(result["upload_status"] == "failed" for result in results)
     return RunReport(
-        LAYOUT,
+        INGEST_LAYOUT,
         choose_status(failed, succeeded),
         results,
         {
@@ -140,7 +140,7 @@ def _choose_entry_status(result: EntryResult) -> str:
     return "failed" if result["error"] else "cached" if result["from_cache"] else "ok"
 
 
-LAYOUT = ReportLayout(
+INGEST_LAYOUT = ReportLayout(
     "ingest",
     _write_headline,
     (

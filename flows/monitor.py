@@ -224,7 +224,7 @@ def monitor_report(results: Sequence[EntryResult], period: Period, dry_run: bool
     open_results = [result for result in results if is_open(result)]
     totals = sum_results(results, "rows", "bytes", "chunks", "collected", "failed")
     return RunReport(
-        LAYOUT,
+        MONITOR_LAYOUT,
         choose_status(len(open_results), len(results) - len(open_results)),
         results,
         {"rows": totals["rows"], "bytes": totals["bytes"], "seconds": round(seconds, 3)},
@@ -306,7 +306,7 @@ def _write_note(result: EntryResult) -> str:
     return "; ".join(notes) or "complete"
 
 
-LAYOUT = ReportLayout(
+MONITOR_LAYOUT = ReportLayout(
     "monitor",
     _write_headline,
     (

@@ -134,7 +134,7 @@ def training_report(description: Mapping[str, Any], lake: str) -> RunReport:
         for name, location in description["locations"].items()
     ]
     return RunReport(
-        LAYOUT,
+        PREPARE_LAYOUT,
         "success",
         results,
         {"windows": sum(description["splits"].values()), "bytes": description["bytes"]},
@@ -150,7 +150,7 @@ def _write_markdown(report: Mapping[str, Any]) -> str:
     return set_report.write_markdown(report, report["lake"])
 
 
-LAYOUT = ReportLayout(
+PREPARE_LAYOUT = ReportLayout(
     "prepare",
     _write_headline,
     (Column("location", "name"), Column("targets", "targets"), Column("columns", "columns")),

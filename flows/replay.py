@@ -155,7 +155,7 @@ def replay_report(results: Sequence[EntryResult], dry_run: bool, seconds: float)
     """
     totals = sum_results(results, "collections", *STATUSES, "rows")
     return RunReport(
-        LAYOUT,
+        REPLAY_LAYOUT,
         choose_status(totals["failed"], totals["unchanged"] + totals["rewritten"]),
         results,
         {**totals, "seconds": round(seconds, 3)},
@@ -175,7 +175,7 @@ def _write_headline(report: Mapping[str, Any]) -> str:
     )
 
 
-LAYOUT = ReportLayout(
+REPLAY_LAYOUT = ReportLayout(
     "replay",
     _write_headline,
     (

@@ -163,7 +163,7 @@ def retention_report(
     outcomes = [*results, *([{"name": "the Prefect server", **records}] if records else [])]
     failed = sum(outcome["error"] is not None for outcome in outcomes)
     return RunReport(
-        LAYOUT,
+        RETENTION_LAYOUT,
         choose_status(failed, len(outcomes) - failed),
         results,
         {**sum_results(results, "bodies", "bytes"), "seconds": round(seconds, 3)},
@@ -199,7 +199,7 @@ def _describe_records(report: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
-LAYOUT = ReportLayout(
+RETENTION_LAYOUT = ReportLayout(
     "retention",
     _write_headline,
     (

@@ -100,7 +100,6 @@ MEAN_LENGTHS = {
 
 SHARED_NAMES: dict[str, str] = {
     "main": "where a process begins",
-    "LAYOUT": "how the report of a flow looks",
     "compact": "gather files into months: the function, and the flow that runs it",
     "logger": "the logger of a module",
     "P": "the parameters of a function that is wrapped",

@@ -12,7 +12,7 @@ from pathlib import Path
 from deployments.cli import flow_commands
 from deployments.cli.console import draw_table, err, out
 from deployments.cli.flow_commands import Durations, FlowOptions, Report
-from flows.prepare_training import LAYOUT as PREPARE_LAYOUT
+from flows.prepare_training import PREPARE_LAYOUT
 from flows.run.report import RunError
 from gridtide import sandbox as embedded
 from gridtide.entries.entry import Config, Entry

@@ -29,24 +29,16 @@ from deployments.machine.prefect_api import connect_prefect
 from deployments.machine.worker import lock_machine
 from deployments.registry.changes import Change
 from deployments.registry.deploy import register_deployments
-from flows.backfill import LAYOUT as BACKFILL_LAYOUT
-from flows.backfill import backfill
-from flows.compact import LAYOUT as COMPACT_LAYOUT
-from flows.compact import compact
+from flows.backfill import BACKFILL_LAYOUT, backfill
+from flows.compact import COMPACT_LAYOUT, compact
 from flows.describing.quality import quality
-from flows.evaluate import LAYOUT as EVALUATE_LAYOUT
-from flows.evaluate import evaluate
-from flows.ingest import LAYOUT as INGEST_LAYOUT
-from flows.ingest import ingest
-from flows.monitor import LAYOUT as MONITOR_LAYOUT
-from flows.monitor import monitor
-from flows.prepare_training import LAYOUT as PREPARE_LAYOUT
-from flows.prepare_training import prepare_training
-from flows.replay import LAYOUT as REPLAY_LAYOUT
-from flows.replay import replay
-from flows.retention import LAYOUT as RETENTION_LAYOUT
-from flows.retention import retention
-from flows.run.judging.quality_report import LAYOUT as QUALITY_LAYOUT
+from flows.evaluate import EVALUATE_LAYOUT, evaluate
+from flows.ingest import INGEST_LAYOUT, ingest
+from flows.monitor import MONITOR_LAYOUT, monitor
+from flows.prepare_training import PREPARE_LAYOUT, prepare_training
+from flows.replay import REPLAY_LAYOUT, replay
+from flows.retention import RETENTION_LAYOUT, retention
+from flows.run.judging.quality_report import QUALITY_LAYOUT
 from flows.run.progress import watch_progress
 from flows.run.report import ReportLayout, RunError, format_cell
 from gridtide import sandbox as embedded

@@ -78,7 +78,7 @@ def catalog_report(picture: LakePicture, written: Mapping[str, int], seconds: fl
         "bytes": sum(written.values()),
         "seconds": round(seconds, 3),
     }
-    return RunReport(LAYOUT, "success", results, summary)
+    return RunReport(CATALOG_LAYOUT, "success", results, summary)
 
 
 def _summarize_entry(entry: Mapping[str, Any], states: Counter[str]) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _write_note(result: EntryResult) -> str:
     return "; ".join(problems)
 
 
-LAYOUT = ReportLayout(
+CATALOG_LAYOUT = ReportLayout(
     "catalog",
     _write_headline,
     (

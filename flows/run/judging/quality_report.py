@@ -150,7 +150,7 @@ def quality_report(
     """
     failed = sum(result["error"] is not None for result in results)
     return RunReport(
-        LAYOUT,
+        QUALITY_LAYOUT,
         choose_status(failed, len(results) - failed),
         results,
         {**sum_results(results, "changed"), "seconds": round(seconds, 3)},
@@ -234,7 +234,7 @@ def _write_revisions(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"| {name} | {row['series']} | {row['days']} | {largest} |"
 
 
-LAYOUT = ReportLayout(
+QUALITY_LAYOUT = ReportLayout(
     "quality",
     _write_headline,
     (

@@ -23,7 +23,7 @@ from deployments.cli import status
 from deployments.cli.commands import app
 from deployments.cli.console import out
 from deployments.cli.flow_commands import show_report
-from flows.backfill import LAYOUT
+from flows.backfill import BACKFILL_LAYOUT
 from gridtide import sandbox
 from gridtide.config.loading import load, parse
 from gridtide.coverage import failed_periods
@@ -463,7 +463,7 @@ class TestRuns:
         totals = {"period": "2024", "pipeline_status": "success", "statistics": counts}
         totals |= {"summary": {"rows": 5, "seconds": 1.0}}
         with out.capture() as captured:
-            show_report(LAYOUT, {**totals, "results": [report]})
+            show_report(BACKFILL_LAYOUT, {**totals, "results": [report]})
         [line, last_line] = [line for line in captured.get().splitlines() if "load" in line]
         assert line.split()[:3] == ["load", "open", "1"]
         assert "note 0; note 1; note 2; and 2 more" in line
