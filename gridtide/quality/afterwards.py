@@ -82,8 +82,8 @@ def screen_afterwards(values: Floats, natures: Sequence[Nature], limits: TwoSide
         if nature == UNBOUNDED:
             flags[number] = Flag.NOT_EVALUATED
         flags[number, np.isnan(column)] = Flag.MISSING
-        judged = _screen_metered(column, limits) if nature.metered else _screen_others(column, nature)
-        for check, cells in judged:
+        suspects = _screen_metered(column, limits) if nature.metered else _screen_others(column, nature)
+        for check, cells in suspects:
             checks[check][number] = cells
             flags[number, cells] = Flag.FAIL if check in {"range", "negative_or_zero"} else Flag.SUSPECT
     return Screened(flags, checks)
@@ -91,41 +91,41 @@ def screen_afterwards(values: Floats, natures: Sequence[Nature], limits: TwoSide
 
 def _screen_others(values: Floats, nature: Nature) -> Iterator[tuple[str, Mask]]:
     """Yields the causal checks with the cells of `values` (T,) that each flags, whole runs and repeated days."""
-    believed = values.copy()
+    believed_values = values.copy()
     for check, cells in find_suspects(values, nature):
         if check == "run":
             cells = extend_runs(cells, values, CAUSAL_LIMITS.run)
         elif check == "repeat":
             cells = _find_repeated_days(values, CAUSAL_LIMITS.repeat)
-        cells = cells & ~np.isnan(believed)
-        believed[cells] = np.nan
+        cells = cells & ~np.isnan(believed_values)
+        believed_values[cells] = np.nan
         yield check, cells
 
 
 def _screen_metered(values: Floats, limits: TwoSidedLimits) -> Iterator[tuple[str, Mask]]:
     """Yields the checks of the published method with the cells of `values` (T,) that each flags."""
-    believed = values.copy()
-    flagged = np.zeros(len(values), bool)
+    believed_values = values.copy()
+    is_flagged = np.zeros(len(values), bool)
 
     def judge(check: str, cells: Mask) -> tuple[str, Mask]:
-        believed[cells] = np.nan
-        flagged[cells] = True
+        believed_values[cells] = np.nan
+        is_flagged[cells] = True
         return check, cells
 
-    yield judge("negative_or_zero", believed <= 0)
-    yield judge("identical_run", _end_equal_runs(believed, limits.run))
-    yield judge("global", _find_global(believed, limits.largest))
-    if np.isnan(believed).all():
+    yield judge("negative_or_zero", believed_values <= 0)
+    yield judge("identical_run", _end_equal_runs(believed_values, limits.run))
+    yield judge("global", _find_global(believed_values, limits.largest))
+    if np.isnan(believed_values).all():
         return
-    usual = _measure_usual(believed)
-    yield judge("local", _find_local(believed, usual, limits))
-    yield judge("double_step", _find_double_steps(believed, usual, limits.double_step))
-    single = _find_single_steps(believed, usual, limits, forward=True)
-    believed[single] = np.nan
-    single |= _find_single_steps(believed, usual, limits, forward=False)
+    usual = _measure_usual(believed_values)
+    yield judge("local", _find_local(believed_values, usual, limits))
+    yield judge("double_step", _find_double_steps(believed_values, usual, limits.double_step))
+    single = _find_single_steps(believed_values, usual, limits, forward=True)
+    believed_values[single] = np.nan
+    single |= _find_single_steps(believed_values, usual, limits, forward=False)
     yield judge("single_step", single)
-    yield judge("region", _find_regions(flagged, limits.region_share) & ~np.isnan(believed))
-    yield judge("repeat", _find_repeated_days(values, limits.repeat) & ~np.isnan(believed))
+    yield judge("region", _find_regions(is_flagged, limits.region_share) & ~np.isnan(believed_values))
+    yield judge("repeat", _find_repeated_days(values, limits.repeat) & ~np.isnan(believed_values))
 
 
 def _find_repeated_days(values: Floats, run_length: int) -> Mask:
@@ -152,8 +152,8 @@ def _find_global(values: Floats, times: float) -> Mask:
     beside = np.zeros(len(values), bool)
     beside[1:] |= is_global[:-1]
     beside[:-1] |= is_global[1:]
-    flagged: Mask = is_global | (beside & is_known)
-    return flagged
+    is_flagged: Mask = is_global | (beside & is_known)
+    return is_flagged
 
 
 @dataclass(frozen=True)
@@ -212,17 +212,17 @@ def _quartile_range(values: Floats) -> Floats:
 def _same_hour_median_beside(values: Floats) -> Floats:
     """Returns the median of the same hour of `values` (T,) from ten days before to ten days after."""
     days = -(-len(values) // ROWS_PER_DAY)
-    padded = np.full(days * ROWS_PER_DAY, np.nan)
-    padded[: len(values)] = values
-    by_hour = padded.reshape(days, ROWS_PER_DAY)
+    padded_values = np.full(days * ROWS_PER_DAY, np.nan)
+    padded_values[: len(values)] = values
+    by_hour = padded_values.reshape(days, ROWS_PER_DAY)
     gap = np.full((TEMPLATE_DAYS_BESIDE, ROWS_PER_DAY), np.nan)
     windows = np.lib.stride_tricks.sliding_window_view(
         np.concatenate([gap, by_hour, gap]), 2 * TEMPLATE_DAYS_BESIDE + 1, axis=0
     )
-    ordered = np.sort(windows, axis=2)  # NaN comes last
-    count = (~np.isnan(ordered)).sum(axis=2, keepdims=True)
-    lower = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=2)
-    upper = np.take_along_axis(ordered, np.minimum(count // 2, ordered.shape[2] - 1), axis=2)
+    sorted_windows = np.sort(windows, axis=2)  # NaN comes last
+    count = (~np.isnan(sorted_windows)).sum(axis=2, keepdims=True)
+    lower = np.take_along_axis(sorted_windows, np.maximum(count - 1, 0) // 2, axis=2)
+    upper = np.take_along_axis(sorted_windows, np.minimum(count // 2, sorted_windows.shape[2] - 1), axis=2)
     medians = np.where(count > 0, (lower + upper) / 2, np.nan)
     same_hour: Floats = medians.reshape(-1)[: len(values)]
     return same_hour
@@ -240,8 +240,8 @@ def _find_double_steps(values: Floats, usual: _Usual, times: float) -> Mask:
     limit = times * usual.step_spread
     is_peak = (usual.step_before > limit) & (usual.step_after > limit)
     is_dip = (usual.step_before < -limit) & (usual.step_after < -limit)
-    flagged: Mask = (is_peak | is_dip) & ~np.isnan(values)
-    return flagged
+    is_flagged: Mask = (is_peak | is_dip) & ~np.isnan(values)
+    return is_flagged
 
 
 def _find_single_steps(values: Floats, usual: _Usual, limits: TwoSidedLimits, *, forward: bool) -> Mask:
@@ -252,7 +252,7 @@ def _find_single_steps(values: Floats, usual: _Usual, limits: TwoSidedLimits, *,
     """
     rows = np.flatnonzero(~np.isnan(values))
     rows = rows if forward else rows[::-1]
-    flagged = np.zeros(len(values), bool)
+    is_flagged = np.zeros(len(values), bool)
     distance = np.maximum(np.abs(1 - usual.share), np.abs(1 - usual.long_share))
 
     def jumps(good: Integers, cells: Integers) -> Mask:
@@ -270,26 +270,26 @@ def _find_single_steps(values: Floats, usual: _Usual, limits: TwoSidedLimits, *,
             if forward and distance[rows[position]] < distance[good]:
                 good = rows[position]
             else:
-                flagged[rows[position]] = True
+                is_flagged[rows[position]] = True
             position += 1
-    return flagged
+    return is_flagged
 
 
-def _find_regions(flagged: Mask, good_share: float) -> Mask:
-    """Returns the good cells of `flagged` (T,) within a day of an hour around which at most `good_share` of two days is
-    good, unless a whole day before or after them is good, or they are in a good run of more than a day.
+def _find_regions(is_flagged: Mask, good_share: float) -> Mask:
+    """Returns the cells (T,) that are good, not `is_flagged`, within a day of an hour around which at most `good_share`
+    of two days is good, unless a whole day before or after them is good, or they are in a good run of more than a day.
 
     At both ends, windows hold the hours that exist; the published method flags more there, because it counts hours
     that do not exist as bad.
     """
-    day, steps = ROWS_PER_DAY, len(flagged)
-    good, rows = ~flagged, np.arange(len(flagged))
+    day, steps = ROWS_PER_DAY, len(is_flagged)
+    good, rows = ~is_flagged, np.arange(len(is_flagged))
     share_around = _count_between(good, rows - day, rows + day + 1) / (
         np.minimum(rows + day + 1, steps) - np.maximum(rows - day, 0)
     )
     is_near = _count_between(share_around <= good_share, rows - day + 1, rows + day + 1) > 0
-    bad_before = _count_between(flagged, rows - day, rows + 1) > 0
-    bad_after = _count_between(flagged, rows, rows + day + 1) > 0
+    bad_before = _count_between(is_flagged, rows - day, rows + 1) > 0
+    bad_after = _count_between(is_flagged, rows, rows + day + 1) > 0
     is_region: Mask = good & is_near & bad_before & bad_after & ~_in_long_run(good, day)
     return is_region
 
@@ -298,8 +298,8 @@ def _count_between(cells: Mask, begins: Integers, ends: Integers) -> Integers:
     """Returns the number of true `cells` (T,) in each range of rows from `begins` to before `ends` (N,), as far as they
     exist."""
     counts = np.concatenate([[0], np.cumsum(cells)])
-    counted: Integers = counts[np.clip(ends, 0, len(cells))] - counts[np.clip(begins, 0, len(cells))]
-    return counted
+    window_counts: Integers = counts[np.clip(ends, 0, len(cells))] - counts[np.clip(begins, 0, len(cells))]
+    return window_counts
 
 
 def _in_long_run(cells: Mask, longest: int) -> Mask:

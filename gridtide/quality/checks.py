@@ -74,10 +74,10 @@ def extend_repeats(is_repeated: Mask, run_length: int) -> Mask:
 
     This uses later rows, so it is for the true values of targets only.
     """
-    extended = is_repeated.copy()
+    is_in_run = is_repeated.copy()
     for back in range(1, run_length):
-        extended[:, :-back] |= is_repeated[:, back:]
-    return extended
+        is_in_run[:, :-back] |= is_repeated[:, back:]
+    return is_in_run
 
 
 def _end_runs(cells: Mask, run_length: int) -> Mask:
@@ -107,9 +107,9 @@ def find_spikes(values: Floats, times: float) -> Mask:
         rows_back: values[np.maximum(rows - rows_back, 0)] for rows_back in (1, 2, 3, ROWS_PER_DAY, ROWS_PER_WEEK)
     }
     reference_values = np.stack([np.where(rows >= rows_back, earlier, np.nan) for rows_back, earlier in before.items()])
-    judged = ~np.isnan(reference_values[:3]).any(axis=0)
-    expected = np.sort(np.where(np.isnan(reference_values), reference_values[0], reference_values), axis=0)[2]
-    is_spike[rows] = judged & (np.abs(values[rows] - expected) > largest_jumps[rows // ROWS_PER_DAY])
+    is_judged = ~np.isnan(reference_values[:3]).any(axis=0)
+    expected_values = np.sort(np.where(np.isnan(reference_values), reference_values[0], reference_values), axis=0)[2]
+    is_spike[rows] = is_judged & (np.abs(values[rows] - expected_values) > largest_jumps[rows // ROWS_PER_DAY])
     return is_spike
 
 
@@ -147,7 +147,7 @@ def _usual_step(values: Floats) -> Floats:
 def extend_runs(is_stale: Mask, values: Floats, run_length: int) -> Mask:
     """Adds to the cells `is_stale` (T,) of `find_stale` the first `run_length` - 1 rows of each run of equal `values`;
     this uses later rows."""
-    extended = is_stale.copy()
+    is_in_run = is_stale.copy()
     for _ in range(run_length - 1):
-        extended[:-1] |= extended[1:] & (values[:-1] == values[1:])
-    return extended
+        is_in_run[:-1] |= is_in_run[1:] & (values[:-1] == values[1:])
+    return is_in_run

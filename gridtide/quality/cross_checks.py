@@ -53,8 +53,8 @@ def compare_months(series: Floats, reference: Floats, start: datetime, longest_l
     hours = np.datetime64(start.replace(tzinfo=None), "h") + np.arange(len(series))
     month_of_hour = hours.astype("datetime64[M]")
     months = np.unique(month_of_hour)
-    measured = [_compare_hours(series, reference, month_of_hour == month, longest_lag) for month in months]
-    columns = np.array(measured, np.float64).reshape(-1, 5).T
+    month_rows = [_compare_hours(series, reference, month_of_hour == month, longest_lag) for month in months]
+    columns = np.array(month_rows, np.float64).reshape(-1, 5).T
     counts, bias, relative_bias, correlation, lag = columns
     drift = np.full(len(months), np.nan)
     drift[1:] = np.diff(relative_bias)
@@ -65,12 +65,12 @@ def _compare_hours(
     series: Floats, reference: Floats, inside: Mask, longest_lag: int
 ) -> tuple[int, float, float, float, int]:
     """Returns the number of hours `inside` (T,) with both values, bias, relative bias, correlation and lag."""
-    shared = inside & ~np.isnan(series) & ~np.isnan(reference)
-    count = int(shared.sum())
+    is_shared = inside & ~np.isnan(series) & ~np.isnan(reference)
+    count = int(is_shared.sum())
     if count < FEWEST_HOURS:
         return count, np.nan, np.nan, np.nan, 0
-    bias = float(series[shared].mean() - reference[shared].mean())
-    size = float(np.abs(reference[shared]).mean())
+    bias = float(series[is_shared].mean() - reference[is_shared].mean())
+    size = float(np.abs(reference[is_shared]).mean())
     fits = {lag: _correlate(series, reference, inside, lag) for lag in range(-longest_lag, longest_lag + 1)}
     best = max(fits, key=lambda lag: (np.nan_to_num(fits[lag], nan=-2.0), -abs(lag)))
     return count, bias, bias / size if size else np.nan, fits[0], 0 if np.isnan(fits[0]) else best

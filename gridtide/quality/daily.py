@@ -143,23 +143,24 @@ def _judge_completeness(
 def _judge_accuracy(
     hourly: HourlySeries, screened: Screened, number: int, name: str, first_day: int, limits: DailyLimits
 ) -> Iterator[DayVerdict]:
-    present, flagged = _by_days(~np.isnan(hourly.values[number])), _by_days(screened.flagged[number])
-    impossible = _by_days(screened.flags[number] == Flag.FAIL)
-    evaluated = _by_days(np.isin(screened.flags[number], (Flag.GOOD, Flag.SUSPECT, Flag.FAIL)))
-    for day in range(first_day, len(present)):
-        share = float(flagged[day] / present[day]) if present[day] else float("nan")
-        if not present[day]:
+    present_hours, flagged_hours = _by_days(~np.isnan(hourly.values[number])), _by_days(screened.flagged[number])
+    impossible_hours = _by_days(screened.flags[number] == Flag.FAIL)
+    evaluated_hours = _by_days(np.isin(screened.flags[number], (Flag.GOOD, Flag.SUSPECT, Flag.FAIL)))
+    for day in range(first_day, len(present_hours)):
+        share = float(flagged_hours[day] / present_hours[day]) if present_hours[day] else float("nan")
+        if not present_hours[day]:
             flag = Flag.MISSING
-        elif impossible[day] or share > limits.flagged:
+        elif impossible_hours[day] or share > limits.flagged:
             flag = Flag.FAIL
         else:
-            flag = Flag.SUSPECT if flagged[day] else Flag.GOOD if evaluated[day] else Flag.NOT_EVALUATED
+            flag = Flag.SUSPECT if flagged_hours[day] else Flag.GOOD if evaluated_hours[day] else Flag.NOT_EVALUATED
         yield DayVerdict(name, _day_of(hourly, day), "accuracy", flag, share, limits.flagged)
     for check, cells in screened.checks.items():
         counts = _by_days(cells[number])
         for day in (first_day + np.flatnonzero(counts[first_day:])).tolist():
-            failed = (screened.flags[number, day * 24 : day * 24 + 24][cells[number, day * 24 : day * 24 + 24]]).max()
-            yield DayVerdict(name, _day_of(hourly, day), f"accuracy.{check}", Flag(failed), float(counts[day]), 0.0)
+            hours = slice(day * 24, day * 24 + 24)
+            worst_flag = screened.flags[number, hours][cells[number, hours]].max()
+            yield DayVerdict(name, _day_of(hourly, day), f"accuracy.{check}", Flag(worst_flag), float(counts[day]), 0.0)
 
 
 def _judge_timeliness(hourly: HourlySeries, number: int, name: str, limits: DailyLimits) -> Iterator[DayVerdict]:

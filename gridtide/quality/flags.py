@@ -51,8 +51,8 @@ class Screened:
         """The cells (C, T) that are suspect or fail."""
         import numpy as np
 
-        flagged: Mask = np.isin(self.flags, (Flag.SUSPECT, Flag.FAIL))
-        return flagged
+        is_flagged: Mask = np.isin(self.flags, (Flag.SUSPECT, Flag.FAIL))
+        return is_flagged
 
     def name_checks(self) -> npt.NDArray[np.str_]:
         """Returns the name of the check that flagged each cell, (C, T), empty where none did."""

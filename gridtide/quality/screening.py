@@ -117,40 +117,41 @@ def find_unjudged(values: Floats, nature: Nature) -> Mask:
 def find_suspects(values: Floats, nature: Nature, limits: CausalLimits = CAUSAL_LIMITS) -> Iterator[tuple[str, Mask]]:
     """Yields, by name, the checks that concern a series of `nature`, with the cells of its `values` (T,) that each
     flags; the cells that one flags are missing for those after it."""
-    believed = values.copy()
+    believed_values = values.copy()
 
     def judge(check: str, cells: Mask) -> tuple[str, Mask]:
-        believed[cells] = np.nan
+        believed_values[cells] = np.nan
         return check, cells
 
-    yield judge("range", find_impossible(believed, nature))
+    yield judge("range", find_impossible(believed_values, nature))
     if nature.aggregate:
-        yield judge("zero", believed == 0)
+        yield judge("zero", believed_values == 0)
     run_length = limits.metered_run if nature.metered else limits.run
     if nature.changes and run_length:
-        yield judge("run", find_stale(believed, run_length))
-    repeats = find_repeats(believed, limits.repeat) if nature.aggregate and limits.repeat else None
+        yield judge("run", find_stale(believed_values, run_length))
+    repeats = find_repeats(believed_values, limits.repeat) if nature.aggregate and limits.repeat else None
     if nature.metered and limits.level:
-        yield judge("level", find_level_breaks(believed, limits.level))
+        yield judge("level", find_level_breaks(believed_values, limits.level))
     if repeats is not None:  # found before levels are judged, so that it needs no history of theirs
-        yield judge("repeat", repeats & ~np.isnan(believed))
+        yield judge("repeat", repeats & ~np.isnan(believed_values))
     if nature.metered:
-        steps, deviations = find_deviations(believed, limits)
+        steps, deviations = find_deviations(believed_values, limits)
         yield judge("step", steps)
         yield judge("template", deviations)
         if limits.region:
-            yield judge("region", find_regions(~np.isnan(values) & np.isnan(believed), limits) & ~np.isnan(believed))
+            regions = find_regions(~np.isnan(values) & np.isnan(believed_values), limits)
+            yield judge("region", regions & ~np.isnan(believed_values))
     elif nature.smooth and limits.spike:
-        yield judge("spike", find_spikes(believed, limits.spike))
+        yield judge("spike", find_spikes(believed_values, limits.spike))
 
 
-def find_regions(flagged: Mask, limits: CausalLimits) -> Mask:
-    """Returns the rows after at least `limits.region` stretches of `flagged` rows (T,) that began in the last two days,
-    with at least `limits.region_hours` flagged rows in the last one."""
-    begins = flagged.copy()
-    begins[1:] &= ~flagged[:-1]
+def find_regions(is_flagged: Mask, limits: CausalLimits) -> Mask:
+    """Returns the rows (T,) after at least `limits.region` stretches of rows that are flagged, `is_flagged` (T,), and
+    began in the last two days, with at least `limits.region_hours` flagged rows in the last one."""
+    begins = is_flagged.copy()
+    begins[1:] &= ~is_flagged[:-1]
     is_region: Mask = (_count_before(begins, 2 * ROWS_PER_DAY) >= limits.region) & (
-        _count_before(flagged, ROWS_PER_DAY) >= limits.region_hours
+        _count_before(is_flagged, ROWS_PER_DAY) >= limits.region_hours
     )
     return is_region
 
@@ -158,8 +159,8 @@ def find_regions(flagged: Mask, limits: CausalLimits) -> Mask:
 def _count_before(cells: Mask, rows: int) -> Integers:
     """Returns how many of the `rows` before each of `cells` (T,) are true."""
     counts = np.concatenate([[0], np.cumsum(cells)])
-    counted: Integers = counts[:-1] - counts[np.maximum(np.arange(len(cells)) - rows, 0)]
-    return counted
+    row_counts: Integers = counts[:-1] - counts[np.maximum(np.arange(len(cells)) - rows, 0)]
+    return row_counts
 
 
 TEMPLATE_DAYS, ENOUGH_DAYS = 10, 3
@@ -236,8 +237,8 @@ def _usual_spreads(values: Floats, deviation: Floats, step: Floats) -> tuple[Flo
 def _recent_levels(deviation: Floats, rows: Integers) -> tuple[Floats, Floats]:
     """Returns, for each of `rows` (N,), the median of the `deviation` (T,) of the last 24 hours, NaN where fewer than
     six are known, and that of the last three hours."""
-    padded = np.concatenate([np.full(ROWS_PER_DAY, np.nan), deviation])
-    recent = np.lib.stride_tricks.sliding_window_view(padded, ROWS_PER_DAY)[rows]
+    padded_values = np.concatenate([np.full(ROWS_PER_DAY, np.nan), deviation])
+    recent = np.lib.stride_tricks.sliding_window_view(padded_values, ROWS_PER_DAY)[rows]
     last_hours = np.sort(recent[:, -3:], axis=1)
     last_day = np.sort(recent, axis=1)
     is_known = ~np.isnan(last_day[:, FEWEST - 1])
@@ -273,12 +274,12 @@ BLOCK = 4096
 def _median_before(values: Floats, distance: int) -> Floats:
     """Returns, for each row, the median of the ten values (T,) that lie 1, 2, … 10 times `distance` rows before it, NaN
     where fewer than three are known."""
-    padded = np.concatenate([np.full(TEMPLATE_DAYS * distance, np.nan), values])
+    padded_values = np.concatenate([np.full(TEMPLATE_DAYS * distance, np.nan), values])
     median = np.full(len(values), np.nan)
     for begin in range(0, len(values), BLOCK):
         end = min(begin + BLOCK, len(values))
         ordered = np.stack(
-            [padded[begin + number * distance : end + number * distance] for number in range(TEMPLATE_DAYS)]
+            [padded_values[begin + number * distance : end + number * distance] for number in range(TEMPLATE_DAYS)]
         )
         is_missing = np.isnan(ordered)
         np.copyto(ordered, np.inf, where=is_missing)
@@ -331,9 +332,9 @@ def _middle(ordered: Floats, quantile: float) -> Floats:
 
 def _by_day(values: Floats) -> Floats:
     """Returns `values` (T,) as (days, 24); the rest of the last day is missing."""
-    padded = np.full(-(-len(values) // ROWS_PER_DAY) * ROWS_PER_DAY, np.nan)
-    padded[: len(values)] = values
-    return padded.reshape(-1, ROWS_PER_DAY)
+    padded_values = np.full(-(-len(values) // ROWS_PER_DAY) * ROWS_PER_DAY, np.nan)
+    padded_values[: len(values)] = values
+    return padded_values.reshape(-1, ROWS_PER_DAY)
 
 
 def _expand(by_day: Floats, rows: int) -> Floats:

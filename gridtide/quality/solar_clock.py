@@ -124,9 +124,9 @@ def measure_solar_offset(
     """
     first_hour = start.hour
     day_count = -(-(len(values) + first_hour) // 24)
-    padded = np.full(day_count * 24, np.nan)
-    padded[first_hour : first_hour + len(values)] = values
-    by_hour = np.sort(np.where(np.isnan(padded), -np.inf, padded).reshape(day_count, 24), axis=0)
+    padded_values = np.full(day_count * 24, np.nan)
+    padded_values[first_hour : first_hour + len(values)] = values
+    by_hour = np.sort(np.where(np.isnan(padded_values), -np.inf, padded_values).reshape(day_count, 24), axis=0)
     if day_count < 2:
         return float("nan")
     profile = by_hour[-2]

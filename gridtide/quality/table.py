@@ -91,46 +91,48 @@ def _precedes(path: str, since: date | None) -> bool:
 async def write_verdicts(
     lake: Lake,
     verdicts: Sequence[DayVerdict],
-    stored: Mapping[VerdictKey, DayVerdict],
+    stored_verdicts: Mapping[VerdictKey, DayVerdict],
     stamp: datetime,
     *,
     judges_all: bool = True,
 ) -> list[DayVerdict]:
-    """Writes those of `verdicts` that are new or differ from the `stored` ones, in a file of `stamp`, or of the next
+    """Writes those of `verdicts` that are new or differ from `stored_verdicts`, in a file of `stamp`, or of the next
     second in which no other run wrote one, and returns them; no file if there are none.
 
     What was stored of the same days and is not said any more is withdrawn; what series of several entries say together
     only if all entries were judged (`judges_all`). Raises `StorageError`.
     """
-    withdrawn = [verdict for verdict in _withdraw(verdicts, stored) if judges_all or not is_shared(verdict.check)]
-    current = [*verdicts, *withdrawn]
-    changed = [verdict for verdict in current if not _is_same(verdict, stored.get(verdict[:3]))]
-    if changed:
-        body = await run_computing(encode_verdicts, changed)
+    withdrawn_verdicts = [
+        verdict for verdict in _withdraw(verdicts, stored_verdicts) if judges_all or not is_shared(verdict.check)
+    ]
+    current = [*verdicts, *withdrawn_verdicts]
+    changed_verdicts = [verdict for verdict in current if not _is_same(verdict, stored_verdicts.get(verdict[:3]))]
+    if changed_verdicts:
+        body = await run_computing(encode_verdicts, changed_verdicts)
         while not await lake.store.create(_name_file(stamp), body, _name_file(stamp)):
             stamp += timedelta(seconds=1)
-    return changed
+    return changed_verdicts
 
 
 def _name_file(stamp: datetime) -> str:
     return f"{QUALITY_FOLDER}/{stamp:%Y%m%d_%H%M%S}.parquet"
 
 
-def _withdraw(verdicts: Sequence[DayVerdict], stored: Mapping[VerdictKey, DayVerdict]) -> Iterator[DayVerdict]:
-    """Yields what replaces `stored` verdicts of days that were judged again: no hour is flagged any more, or nothing
+def _withdraw(verdicts: Sequence[DayVerdict], stored_verdicts: Mapping[VerdictKey, DayVerdict]) -> Iterator[DayVerdict]:
+    """Yields what replaces `stored_verdicts` of days that were judged again: no hour is flagged any more, or nothing
     was measured. Timeliness is that of the day on which it was judged, and stays."""
     judged_days = {verdict[:2] for verdict in verdicts}
     keys = {verdict[:3] for verdict in verdicts}
-    for key, verdict in stored.items():
+    for key, verdict in stored_verdicts.items():
         if key[:2] in judged_days and key not in keys and verdict.check != "timeliness":
             counts_hours = verdict.check.startswith("accuracy.")
             flag, value = (Flag.GOOD, 0.0) if counts_hours else (Flag.NOT_EVALUATED, float("nan"))
             yield verdict._replace(flag=flag, value=value)
 
 
-def _is_same(verdict: DayVerdict, stored: DayVerdict | None) -> bool:
-    return stored is not None and all(
-        new == old or (new != new and old != old) for new, old in zip(verdict, stored, strict=True)
+def _is_same(verdict: DayVerdict, stored_verdict: DayVerdict | None) -> bool:
+    return stored_verdict is not None and all(
+        new == old or (new != new and old != old) for new, old in zip(verdict, stored_verdict, strict=True)
     )
 
 

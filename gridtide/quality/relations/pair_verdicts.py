@@ -44,8 +44,8 @@ def judge_pairs(
             units = f"{hourly.units[series]} and {hourly.units[reference]}"
             problems.append(f"{pair.series} and {pair.reference} are in {units}, which cannot be compared")
             continue
-        converted = hourly.values[reference] * conversion.factor + conversion.offset
-        comparison = compare_months(hourly.values[series], converted, hourly.start)
+        converted_values = hourly.values[reference] * conversion.factor + conversion.offset
+        comparison = compare_months(hourly.values[series], converted_values, hourly.start)
         verdicts += _judge_comparison(pair, comparison, first_month)
     return verdicts, problems
 
@@ -79,11 +79,11 @@ PAIR_MEASURES = ("bias", "correlation", "lag", "drift")
 def tabulate_months(verdicts: Iterable[DayVerdict]) -> list[dict[str, Any]]:
     """Returns a row for each pair and month in `verdicts`, sorted: `series`, `reference`, `month`, each of
     `PAIR_MEASURES` (None if it could not be taken), and the worst `flag`."""
-    measured: dict[tuple[str, str, date], dict[str, DayVerdict]] = defaultdict(dict)
+    verdicts_by_pair: dict[tuple[str, str, date], dict[str, DayVerdict]] = defaultdict(dict)
     for verdict in verdicts:
         if is_monthly(verdict.check):
             _, measure, reference = verdict.check.split(".", 2)
-            measured[verdict.series, reference, verdict.day][measure] = verdict
+            verdicts_by_pair[verdict.series, reference, verdict.day][measure] = verdict
     return [
         {
             "series": series,
@@ -92,5 +92,5 @@ def tabulate_months(verdicts: Iterable[DayVerdict]) -> list[dict[str, Any]]:
             **{measure: of_pair[measure].value if measure in of_pair else None for measure in PAIR_MEASURES},
             "flag": find_worst([verdict.flag for verdict in of_pair.values()]).name.lower(),
         }
-        for (series, reference, month), of_pair in sorted(measured.items())
+        for (series, reference, month), of_pair in sorted(verdicts_by_pair.items())
     ]

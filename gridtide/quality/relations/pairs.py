@@ -78,24 +78,24 @@ _Place = tuple[str, str]
 
 def _group_by_quantity(names: Iterable[str]) -> dict[_Place, dict[Quantity, str]]:
     """Returns, for each place, the series of each quantity; of several, the one whose name has precedence."""
-    grouped: dict[_Place, dict[Quantity, list[SeriesName]]] = defaultdict(lambda: defaultdict(list))
+    series_by_place: dict[_Place, dict[Quantity, list[SeriesName]]] = defaultdict(lambda: defaultdict(list))
     for name in map(SeriesName.parse, names):
         quantity = find_quantity(name.source, name.variable)
         if quantity is not None:
             is_system = name.location in list_system_locations(name.source) and quantity.kind.startswith("load")
-            grouped[name.source, "" if is_system else name.location][quantity].append(name)
+            series_by_place[name.source, "" if is_system else name.location][quantity].append(name)
     order = {variable: number for number, variable in enumerate(CUSTOMARY_NAMES)}
     return {
         place: {
             quantity: str(min(of_quantity, key=lambda name: (order.get(name.variable, len(order)), name)))
             for quantity, of_quantity in by_quantity.items()
         }
-        for place, by_quantity in grouped.items()
+        for place, by_quantity in series_by_place.items()
     }
 
 
-def _pair_forecasts(grouped: dict[_Place, dict[Quantity, str]]) -> Iterator[SeriesPair]:
-    for by_quantity in grouped.values():
+def _pair_forecasts(series_by_place: dict[_Place, dict[Quantity, str]]) -> Iterator[SeriesPair]:
+    for by_quantity in series_by_place.values():
         for quantity, series in by_quantity.items():
             actual = by_quantity.get(Quantity(ACTUAL_KINDS.get(quantity.kind, quantity.kind), quantity.fuel))
             if quantity.kind in ACTUAL_KINDS and actual is not None:
@@ -103,24 +103,24 @@ def _pair_forecasts(grouped: dict[_Place, dict[Quantity, str]]) -> Iterator[Seri
                 yield SeriesPair(series, actual, limits, is_forecast=True)
 
 
-def _pair_sources(grouped: dict[_Place, dict[Quantity, str]]) -> Iterator[SeriesPair]:
-    for (source_name, location), by_quantity in grouped.items():
+def _pair_sources(series_by_place: dict[_Place, dict[Quantity, str]]) -> Iterator[SeriesPair]:
+    for (source_name, location), by_quantity in series_by_place.items():
         operator = find_operator(source_name, location)
         if operator is None:
             continue
-        of_operator = _collect_system(grouped, operator)
+        of_operator = _collect_system(series_by_place, operator)
         for quantity, series in by_quantity.items():
             is_shared = quantity.kind == "load" or (quantity.kind == "generation" and quantity.fuel in SHARED_FUELS)
             if is_shared and quantity in of_operator:
                 yield SeriesPair(series, of_operator[quantity], SAME_QUANTITY)
 
 
-def _collect_system(grouped: dict[_Place, dict[Quantity, str]], source_name: str) -> dict[Quantity, str]:
+def _collect_system(series_by_place: dict[_Place, dict[Quantity, str]], source_name: str) -> dict[Quantity, str]:
     """Returns the series of the whole system of a source. Generation is that of a single location which has it: hubs
     are parts of the system. Some products name the system as the source is called."""
     places = [(source_name, location) for location in {*list_system_locations(source_name), source_name.upper()}]
     with_generation = [
-        place for place in places if any(quantity.kind == "generation" for quantity in grouped.get(place, {}))
+        place for place in places if any(quantity.kind == "generation" for quantity in series_by_place.get(place, {}))
     ]
-    generation = grouped[with_generation[0]] if len(with_generation) == 1 else {}
-    return {**generation, **grouped.get((source_name, ""), {})}
+    generation = series_by_place[with_generation[0]] if len(with_generation) == 1 else {}
+    return {**generation, **series_by_place.get((source_name, ""), {})}

@@ -84,9 +84,10 @@ def _join_residuals(table: pa.Table, body: bytes) -> pa.Table:
     import pyarrow.parquet as pq
 
     earlier = pq.read_table(io.BytesIO(body)).select(table.column_names).cast(table.schema)
-    judged = set(zip(table["series"].to_pylist(), table["relation"].to_pylist(), strict=True))
+    replaced_names = set(zip(table["series"].to_pylist(), table["relation"].to_pylist(), strict=True))
     names = zip(earlier["series"].to_pylist(), earlier["relation"].to_pylist(), strict=True)
-    return pa.concat_tables([table, earlier.filter(pa.array([name not in judged for name in names], pa.bool_()))])
+    is_current = pa.array([name not in replaced_names for name in names], pa.bool_())
+    return pa.concat_tables([table, earlier.filter(is_current)])
 
 
 def _encode_residuals(table: pa.Table) -> bytes:

@@ -67,8 +67,8 @@ class RevisionGrid:
             & (hours < self._hours)
             & ~np.isnan(values)
         )
-        published = read_times(table, "published_at")[rows]
-        moments = np.where(published == UNPUBLISHED, read_times(table, "retrieved_at")[rows], published)
+        publication_times = read_times(table, "published_at")[rows]
+        moments = np.where(publication_times == UNPUBLISHED, read_times(table, "retrieved_at")[rows], publication_times)
         self._make_room()
         self._keep_outer(series[rows] * self._hours + hours[rows], moments, values[rows])
 
@@ -100,7 +100,7 @@ class RevisionGrid:
         """Returns the verdict `revision` of each series and day that was revised: the sizes of its revisions as a share
         of its last values. It is good whatever its size, as the last values count."""
         first, last = self._values.reshape(2, len(self.names), self._hours // 24, 24)
-        revised = np.nansum(np.abs(last - first), axis=2)
+        revision_sizes = np.nansum(np.abs(last - first), axis=2)
         magnitude = np.nansum(np.abs(last), axis=2)
         return [
             DayVerdict(
@@ -108,8 +108,8 @@ class RevisionGrid:
                 (self._period.start + timedelta(days=day)).date(),
                 "revision",
                 Flag.GOOD,
-                float(revised[number, day] / magnitude[number, day]),
+                float(revision_sizes[number, day] / magnitude[number, day]),
                 0.0,
             )
-            for number, day in np.argwhere((revised > 0) & (magnitude > 0)).tolist()
+            for number, day in np.argwhere((revision_sizes > 0) & (magnitude > 0)).tolist()
         ]

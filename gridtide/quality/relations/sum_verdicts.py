@@ -108,9 +108,9 @@ def _judge_by_custom(relation: Relation, sizes: Floats, totals: Floats, limits: 
     mean_totals = np.nanmean(np.where(np.isnan(sizes[days]), np.nan, totals[days]), axis=1)
     medians = np.nanmedian(sizes[days], axis=1) if days.size else mean_totals
     shares[days] = np.divide(medians, mean_totals, out=np.full(len(days), np.nan), where=mean_totals > 0)
-    judged = np.flatnonzero(~np.isnan(shares))
-    threshold = max(limits.residual, 2 * float(np.median(shares[judged]))) if judged.size else limits.residual
-    for day in judged:
+    judged_days = np.flatnonzero(~np.isnan(shares))
+    threshold = max(limits.residual, 2 * float(np.median(shares[judged_days]))) if judged_days.size else limits.residual
+    for day in judged_days:
         flag = Flag.SUSPECT if shares[day] > threshold else Flag.GOOD
         yield int(day), flag, float(shares[day]), threshold
 
@@ -122,10 +122,10 @@ FLOAT_NOISE = 1e-9
 def _judge_by_rule(relation: Relation, sizes: Floats, totals: Floats, _: DailyLimits) -> Iterator[_DayJudgement]:
     """Yields the days with a residual in `sizes` (days, 24): that of the hour that breaks the rule most, or comes
     nearest to it, as a share of its total in `totals` (days, 24); suspect if it breaks the rule."""
-    allowed = relation.tolerance + ((relation.share or 0.0) + FLOAT_NOISE) * totals
+    largest_sizes = relation.tolerance + ((relation.share or 0.0) + FLOAT_NOISE) * totals
     for day in np.flatnonzero((~np.isnan(sizes)).any(axis=1)):
-        hour = int(np.nanargmax(sizes[day] - allowed[day]))
-        size, limit, total = (float(hours[day, hour]) for hours in (sizes, allowed, totals))
+        hour = int(np.nanargmax(sizes[day] - largest_sizes[day]))
+        size, limit, total = (float(hours[day, hour]) for hours in (sizes, largest_sizes, totals))
         scale = total or float(np.nanmean(totals[day])) or 1.0
         yield int(day), Flag.SUSPECT if size > limit else Flag.GOOD, size / scale, limit / scale
 
