@@ -34,13 +34,21 @@ SECOND_PASS = re.compile(r"\s+DST$")
 PASS_LETTER = re.compile(r"(?<![\d:])(0?[0-3](?::[0-5]\d)*)\s?([AaBb])((?::[0-5]\d)*)$")
 """An hour that may come twice, with the letter of its first or second pass: 02:00A, 02B:15, 3A."""
 
-PASS_LETTERS = frozenset("AaBb")
+ANY_LETTER = re.compile("[AaBb]")
+"""Without which no text has one, as most have none."""
 
 HOUR_AND_MINUS = re.compile(r"\d{4}-?\d\d-?\d\d\D?\d\d-\d\d(:?\d\d)?")
 """A day and 01-02: two hours, or an hour and a minute, which Python reads as an hour and an offset."""
 
+PART_OF_HOUR = re.compile(r"\d{4}-?\d\d-?\d\d\D?\d\d(:?\d\d)?[.,]\d+(Z|[+-].*)?")
+"""A day and 01.30 or 01:30.5: an hour and a minute, or a part of an hour or a minute, which Python reads as one of a
+second."""
+
 TIME_AND_MINUS = re.compile(r"(?:\d{4}-?\d\d-?\d\d\D?)(\d\d):?(\d\d)-(\d\d):?(\d\d)")
 """A day and 01:00-02:00: two times, or a time and an offset."""
+
+DAY_AND_OFFSET = re.compile(r"\d{4}-\d\d-\d\d([+-]\d\d:?\d\d)")
+"""A day with an offset, as dates of XML have, which Python reads as a day and a time."""
 
 BEHIND_RANGE = re.compile(r"\d\s*[-\u2013]\s*\d\d?(:?\d\d)?$")
 
@@ -83,6 +91,21 @@ COMMON_FORMATS = (
         "%Y-%m-%d %H",
         "%Y-%m-%d-%H:%M",
         "%Y-%m-%d-%H-%M",
+        "%Y-%m-%d%z",
+        "%Y-%m-%d %H.%M",
+        "%d.%m.%Y %H.%M",
+        "%d.%m.%Y %H.%M.%S",
+        "%d/%m/%Y %H.%M",
+        "%d.%m.%y %H:%M",
+        "%d-%m-%y %H:%M",
+        "%b %d %Y %H:%M",
+        "%d %B %Y %H:%M",
+        "%B %d, %Y %H:%M",
+        "%d%b%Y:%H:%M:%S",
+        "%d. %m. %Y %H:%M",
+        "%Y.%m.%d. %H:%M",
+        "%Y年%m月%d日 %H:%M",
+        "%Y年%m月%d日 %H時",
     ),
     *("%Y.%m.%d %H:%M:%S", "%Y.%m.%d %H:%M", "%Y.%m.%d", "%m-%d-%Y %H:%M", "%d/%m/%Y %H", "%m/%d/%Y %H"),
 )
@@ -175,6 +198,8 @@ def parse_label(label_text: str, time_format: str | None, day: date | None) -> C
         return _count_since_1970(int(match[1]) * 1000)
     if time_format is not None:
         return _count_local(_parse_by_format(stripped, time_format), is_second_pass)
+    if stripped[4:5] == "-":  # a date, as most are
+        return _count_local(_parse_iso(stripped), is_second_pass)
     if EPOCH_DIGITS.fullmatch(stripped):
         if CALENDAR_DIGITS.fullmatch(stripped):
             raise ValueError(f"{label_text!r} is a number since 1970 or a date with an hour")
@@ -191,7 +216,7 @@ def _split_pass(text: str) -> tuple[str, bool]:
     """Returns `text` without what says which pass of its hour it is of, and whether that is the second."""
     if text.endswith("DST") and SECOND_PASS.search(text):
         return SECOND_PASS.sub("", text), True
-    letter = PASS_LETTER.search(text) if not PASS_LETTERS.isdisjoint(text) else None
+    letter = PASS_LETTER.search(text) if ANY_LETTER.search(text) else None
     if letter is None:
         return text, False
     return text[: letter.start()] + letter[1] + letter[3], letter[2] in "Bb"
@@ -209,9 +234,11 @@ def _count_local(moment: datetime, is_second_pass: bool) -> ClockLabel:
 
 
 def _parse_iso(text: str) -> datetime:
-    """Parses ISO 8601; 24:00 is the next midnight, and an offset is behind a minute."""
+    """Parses ISO 8601; 24:00 is the next midnight, an offset is behind a minute, and decimals are of a second."""
     if "-" in text[10:] and HOUR_AND_MINUS.fullmatch(text):
         raise ValueError(f"{text!r} may be an hour and a minute, or two hours")
+    if ("." in text or "," in text) and PART_OF_HOUR.fullmatch(text):
+        raise ValueError(f"{text!r} may be an hour and a minute, or a part of an hour")
     if MIDNIGHT.search(text):
         return datetime.fromisoformat(MIDNIGHT.sub(r"\g<1>00\2", text)) + timedelta(days=1)
     return datetime.fromisoformat(text)
@@ -320,7 +347,8 @@ def propose_formats(texts: Sequence[str]) -> list[str]:
     if formats:
         return formats
     if all(EPOCH_DIGITS.fullmatch(text) for text in stripped_texts):
-        return ["unix_ms" if abs(float(stripped_texts[0])) >= MILLISECONDS_FROM else "unix"]
+        name = "unix_ms" if abs(float(stripped_texts[0])) >= MILLISECONDS_FROM else "unix"
+        return [name] if all(_can_count(text, name) for text in stripped_texts) else []
     if all(map(BEHIND_RANGE.search, stripped_texts)):
         timed = [name for name in COMMON_FORMATS if "%M" in name] + [
             name for name in COMMON_FORMATS if name[-2:] == "%H"
@@ -340,6 +368,12 @@ def _combine_formats(texts: Sequence[str], candidates: Sequence[str]) -> list[st
     return [f"{first}{ALTERNATIVES}{name}" for name in fitting if remaining <= fitting[name] and name != first]
 
 
+def are_misread(texts: Sequence[str]) -> bool:
+    """Whether Python reads `texts` as ISO 8601, but as other times than they say together."""
+    signed = [text for text in texts if "-" in text[10:] or "+" in text[10:]]
+    return bool(signed) and (are_ranges(signed) or (len(signed) == len(texts) and are_days_with_offset(signed)))
+
+
 def are_ranges(texts: Iterable[str]) -> bool:
     """Whether the texts with a minus between two times are ranges of one length, and not times with an offset.
 
@@ -352,6 +386,25 @@ def are_ranges(texts: Iterable[str]) -> bool:
     numbers = [[int(group) for group in match.groups()] for match in matches]
     lengths = {((hour - begin) * 60 + minute - part) % (24 * 60) for begin, part, hour, minute in numbers}
     return len(lengths) == 1 and len({(begin, part) for begin, part, *_ in numbers}) > 1
+
+
+def are_days_with_offset(texts: Iterable[str]) -> bool:
+    """Whether the texts are days with an offset, and not days with a time behind a minus.
+
+    >>> are_days_with_offset(["2026-01-10-05:00", "2026-01-11-05:00"]), are_days_with_offset(["2026-01-10+01:00"])
+    (True, True)
+    >>> are_days_with_offset(["2026-01-10-01:00", "2026-01-10-02:00", "2026-01-11-01:00"])
+    False
+    """
+    matches = [DAY_AND_OFFSET.fullmatch(text.strip()) for text in texts]
+    days: dict[str, set[str]] = {}
+    for match in matches:
+        if match is None:
+            return False
+        days.setdefault(match[0][:10], set()).add(match[1])
+    offsets = set().union(*days.values())
+    is_one_each = len(days) > 1 and len(offsets) <= 2 and all(len(values) == 1 for values in days.values())
+    return bool(offsets) and (is_one_each or all(offset[0] == "+" for offset in offsets))
 
 
 def looks_like_time(text: str) -> bool:
@@ -369,6 +422,13 @@ def _can_read(text: str, time_format: str) -> bool:
     try:
         return 1900 <= _parse_by_format(text, time_format).year < 2200
     except ValueError:
+        return False
+
+
+def _can_count(text: str, time_format: str) -> bool:
+    try:
+        return parse_label(text, time_format, None) is not None
+    except (ValueError, OverflowError):
         return False
 
 

@@ -182,7 +182,8 @@ class _PathTracer(TreeInterpreter):
 
     def _follow_each(self, node: Any, elements: Iterable[Any]) -> list[Any]:
         """Follows the rest of the path from each of `elements`, and counts those in which it ends."""
-        reached = [self.visit(node["children"][1], element) for element in elements]
+        rest = node["children"][1]
+        reached = list(elements) if rest["type"] == "identity" else [self.visit(rest, element) for element in elements]
         self.ended += reached.count(None)
         return [element for element in reached if element is not None]
 

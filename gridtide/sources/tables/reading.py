@@ -196,9 +196,22 @@ def _propose_time(table: CellTable, columns: Sequence[str]) -> str:
                 return f'If it is {name}, add "time": {json.dumps(name, ensure_ascii=False)}'
             formats = clocks.propose_formats(stripped_texts)
             if formats:
-                quoted_name = json.dumps(name, ensure_ascii=False)
-                return f'If it is {name}, add "time": {quoted_name} and {clocks.quote_formats(formats)}'
+                times_of_day = [] if "%H" in formats[0] else _find_times_of_day(table)
+                named = json.dumps([name, *times_of_day] if times_of_day else name, ensure_ascii=False)
+                formats = [f"{day_format} %H:%M" for day_format in formats] if times_of_day else formats
+                return f'If it is {name}, add "time": {named} and {clocks.quote_formats(formats)}'
     return 'Name it with "time"'
+
+
+def _find_times_of_day(table: CellTable) -> list[str]:
+    """Returns the column of times of day without a date and without seconds, if there is a single one."""
+    names = []
+    for name in table.own:
+        _, texts = factorize(table.read([name])[name])
+        stripped_texts = [text.strip() for text in texts if text and text.strip()]
+        if stripped_texts and all(re.fullmatch(r"\d{1,2}:\d{2}", text) for text in stripped_texts):
+            names.append(name)
+    return names if len(names) == 1 else []
 
 
 def _check_time(entry: Entry, table: CellTable) -> None:

@@ -163,7 +163,7 @@ class _Reader:
         text_codes, distinct_texts = factorize(texts)
         parsed_labels: list[ClockLabel] = []
         unreadable_texts: dict[int, str] = {}
-        if self.entry.time_format is None and clocks.are_ranges(text for text in distinct_texts if text):
+        if self.entry.time_format is None and clocks.are_misread([text for text in distinct_texts if text]):
             unreadable_texts = {code: text for code, text in enumerate(distinct_texts) if text}
         for code, text in enumerate(distinct_texts):
             try:

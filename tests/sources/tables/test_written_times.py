@@ -188,3 +188,62 @@ def test_a_column_that_a_member_does_not_have_is_named_with_the_member() -> None
     with pytest.raises(FormatError, match=r'load.csv: no record has a column price.* "load \|"'):
         read(sink.getvalue(), time="time", value=["load", "price"])
     assert read(sink.getvalue(), time="time", value=["load |", "price |"]).observations.num_rows == 2
+
+
+@pytest.mark.parametrize(
+    "times",
+    [["2026-01-10+01:00", "2026-01-11+01:00"], ["2025-10-26+02:00", "2025-10-27+01:00"], ["2026-01-10+01:00"]],
+)
+def test_days_with_an_offset_are_no_times(times: list[str]) -> None:
+    """Python reads an offset behind a day as the time of day; the proposed format reads it as what it is."""
+    proposal, page = read_as_proposed(write_csv(times), time="time", interval="P1D")
+    assert proposal == {"time_format": "%Y-%m-%d%z"}
+    starts = [datetime.fromisoformat(f"{time[:10]}T00:00{time[10:]}") for time in times]
+    assert page.observations["interval_start"].to_pylist() == starts
+
+
+def test_a_minus_behind_a_day_may_be_before_an_offset_or_a_time() -> None:
+    """Days that have one each may have an offset, and both formats are proposed; several hours of a day are times."""
+    with pytest.raises(FormatError, match=r'"%Y-%m-%d-%H:%M" or "time_format": "%Y-%m-%d%z"'):
+        read(write_csv(["2026-01-10-05:00", "2026-01-11-05:00"]), time="time")
+    hours = [f"2026-01-{day}-{hour:02}:00" for day in (10, 11) for hour in range(24)]
+    assert read(write_csv(hours), time="time").observations.num_rows == 48
+    assert read(write_csv(hours[:1]), time="time").observations.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "time_format"),
+    [
+        (["2026-01-10 {}.00", "2026-01-10 {}.30"], "%Y-%m-%d %H.%M"),
+        (["10.01.2026 {}.00", "10.01.2026 {}.30"], "%d.%m.%Y %H.%M"),
+    ],
+)
+def test_a_point_between_hour_and_minute_is_no_part_of_a_second(texts: list[str], time_format: str) -> None:
+    """Python reads 01.30 as 01:00 and a part of a second, which lost the half hour."""
+    times = [text.format("01") for text in texts]
+    proposal, page = read_as_proposed(write_csv(times), time="time", interval="PT30M", timezone="UTC")
+    assert proposal == {"time_format": time_format}
+    assert [start.strftime("%H:%M") for start in page.observations["interval_start"].to_pylist()] == ["01:00", "01:30"]
+
+
+def test_decimals_are_of_a_second() -> None:
+    """Parts of an hour or a minute are refused, as Python takes them for parts of a second."""
+    for text in ("2026-01-10T01.5", "2026-01-10T01:30.5Z", '"20260110T0130,5"'):
+        with pytest.raises(FormatError, match="not a valid ISO 8601 time"):
+            read(write_csv([text]), time="time")
+    starts = read(write_csv(["2026-01-10T01:30:15.5Z", "20260110T023015.5Z"]), time="time").observations
+    assert [start.microsecond for start in starts["interval_start"].to_pylist()] == [500_000, 500_000]
+
+
+def test_numbers_that_are_no_times_are_not_proposed_as_such() -> None:
+    """Neither seconds nor milliseconds lead from microseconds since 1970 into these centuries."""
+    with pytest.raises(FormatError, match='Name the format with "time_format"'):
+        read(write_csv(["1768003200000000"]), time="time")
+
+
+def test_a_day_and_a_time_of_day_in_two_columns_are_proposed_together() -> None:
+    """The day alone would be read, and all of its records would be of one time."""
+    body = b"DATE,TIME,mw\n2026/1/10,0:00,1\n2026/1/10,0:30,2\n"
+    proposal, page = read_as_proposed(body, interval="PT30M", timezone="UTC")
+    assert proposal == {"time": ["DATE", "TIME"], "time_format": "%Y/%m/%d %H:%M"}
+    assert [start.minute for start in page.observations["interval_start"].to_pylist()] == [0, 30]
