@@ -42,6 +42,7 @@ from gridtide.sources.formats.numbers import (
     parse_plain_numbers,
     remove_group_marks,
 )
+from gridtide.sources.formats.paging import says_more
 
 BLOCK_BYTES = 1 << 20
 """The bytes of rows that are cut into cells at a time. Of wide rows of numbers, the observations take forty times as
@@ -380,13 +381,16 @@ COMMENTS = 'lines that begin with a "comment"'
 HEADERS_AGAIN = "lines that repeat the header"
 OTHER_LINES = 'lines that do not begin with "rows"'
 BEFORE_HEADER = 'lines before the rows that look like records, by "skip" or "header"'
+SAYS_MORE = "lines before the header that say that there are more rows"
 BEHIND_ROWS = 'lines behind the rows, by "footer"'
 """Why lines of a CSV are not rows."""
 
 
 def _count_lines(reason: str, lines: Sequence[str], shape: _RecordShape) -> Skipped:
-    """Returns the count of `lines`; a run warns if one looks like a record and the entry does not say what rows are."""
+    """Returns the count of `lines`; a run warns if one looks like a record and the entry does not say what rows are, or
+    if one says that there are more."""
     likely = [line for line in lines if shape.fits(line)] if reason != OTHER_LINES else []
+    likely += filter(says_more, lines)
     return Skipped(reason, len(lines), (likely or lines)[0][:80], expected=not likely)
 
 
@@ -397,6 +401,9 @@ def _count_around(around: _Around, style: Csv, shape: _RecordShape) -> Iterator[
     likely = [line for line in likely if not (comments and line.startswith(comments))]
     if likely:
         yield _count_lines(BEFORE_HEADER, likely, shape)
+    saying_more = list(filter(says_more, around.before))
+    if saying_more:
+        yield Skipped(SAYS_MORE, len(saying_more), saying_more[0][:80])
     behind = [line for line in around.behind if line.strip(f' \t"{around.rows.delimiter}')]
     if behind:
         yield _count_lines(BEHIND_ROWS, behind, shape)

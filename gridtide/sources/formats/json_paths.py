@@ -182,8 +182,9 @@ class _PathTracer(TreeInterpreter):
 
     def _follow_each(self, node: Any, elements: Iterable[Any]) -> list[Any]:
         """Follows the rest of the path from each of `elements`, and counts those in which it ends."""
-        rest = node["children"][1]
-        reached = list(elements) if rest["type"] == "identity" else [self.visit(rest, element) for element in elements]
+        remaining_path = node["children"][1]
+        is_whole = remaining_path["type"] == "identity"
+        reached = list(elements) if is_whole else [self.visit(remaining_path, element) for element in elements]
         self.ended += reached.count(None)
         return [element for element in reached if element is not None]
 

@@ -122,7 +122,8 @@ SHARE_TEXT = re.compile(
     r"|\b(\d[\d,]*) (?:of|out of) (\d[\d,]*) (?:records|rows|results|items|entries|values)\b)"
 )
 CUT_TEXT = re.compile(
-    r"(?i)\b(results?|responses?|data|rows|records|output|answer)\b.{0,30}\b(truncated|cut off)\b"
+    r"(?i)\b(results?|responses?|data|rows|records|output|answer|table|file)\b.{0,30}\b(truncated|cut off)\b"
+    r"|^\W*truncated\W*$"
     r"|\b(truncated|limited|capped|cut off)\b.{0,20}\b\d+ (rows|records|results|items|entries|values)\b"
     r"|\bonly (the )?first \d+ (rows|records|results|items|entries|values)\b"
 )
@@ -161,7 +162,7 @@ RESULT_CODES = re.compile(r"(?i)_*(result|return|response)_?code")
 
 NO_ERROR_TEXTS = frozenset({"", "0", "no", "none", "null", "nil", "ok", "false", "success", "n/a", "-"})
 FAILED_STATUSES = re.compile(r"(?i)errors?|fail(ed|ure)?|faults?|denied|unauthori[sz]ed|forbidden|exception|[45]\d\d")
-PARTIAL_STATUSES = re.compile(r"(?i)partial(ly)?|truncated|incomplete")
+PARTIAL_STATUSES = re.compile(r"(?i)partial(ly|[ _]?content)?|truncated|incomplete")
 NO_DATA_MESSAGES = re.compile(
     r"(?i)\bno (matching |such |valid )?(data|records?|results?|rows|values)\b|no_?data|no content|keine daten"
 )
@@ -660,6 +661,17 @@ def _find_text(field: _Field, records: int) -> Sign | None:
         if CUT_TEXT.search(text):
             return Sign(happened, pages, denies_end=True)
     return None
+
+
+def says_more(line: str) -> bool:
+    """Whether `line`, which stands around the rows of a table, says that they are not all.
+
+    >>> says_more("# Page 1 of 3"), says_more("... 478 more rows"), says_more("# Page 3 of 3"), says_more("1-2 of 2")
+    (True, True, False, False)
+    """
+    page = PAGE_TEXT.search(line)
+    is_part = CUT_TEXT.search(line) or re.search(r"(?i)\b\d+ (more|further|other) (rows|records|results|lines)\b", line)
+    return is_part is not None or (page is not None and int(page[1]) < int(page[2]))
 
 
 def _is_part(text: str, records: int) -> bool:

@@ -19,7 +19,7 @@ from gridtide.observations.table import concat, empty
 from gridtide.sources.contract import BOM, Page, Request, Response, Skipped
 from gridtide.sources.formats.bodies import Member, count_unmatched, encode_utf8, find_body_kind, unpack_members
 from gridtide.sources.formats.cells import CELLS_IN_ONE, CellTable, number_positions, split_alternatives
-from gridtide.sources.formats.csv_rows import BEFORE_HEADER, NO_TABLE, read_csv
+from gridtide.sources.formats.csv_rows import BEFORE_HEADER, NO_TABLE, SAYS_MORE, read_csv
 from gridtide.sources.formats.json_paths import KEY_COLUMN, PathContent, count_beside, follow_path
 from gridtide.sources.formats.json_rows import (
     LARGE_BODY,
@@ -125,7 +125,7 @@ def _read_blocks(
         else:
             table, _ = _read_member(entry, content, context.headers)
         if block.lines:
-            table.skipped[:] = [item for item in table.skipped if item.reason != BEFORE_HEADER]
+            table.skipped[:] = [item for item in table.skipped if item.reason not in (BEFORE_HEADER, SAYS_MORE)]
         table = replace(table, place=_shift_place(table.place, block.lines, rows))
         rows += table.rows
         for piece in read_observations(entry, table, context, counts):

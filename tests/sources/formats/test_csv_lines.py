@@ -150,3 +150,27 @@ def test_a_column_without_a_name_stays_one() -> None:
     """Where the line behind the header is a record, also of texts beside its time."""
     assert read("at,mw,\n2026-01-10T00:00Z,1,2\n").observations.num_rows == 1
     assert read("at,mw,,remark\n2026-01-10T00:00Z,n/a,closed,ok\n2026-01-10T01:00Z,1,closed,ok\n").record_count == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "is_more"),
+    [
+        ("Page 1 of 3", True),
+        ("Result truncated to 2 rows", True),
+        ("... 478 more rows", True),
+        ("truncated", True),
+        ("Page 3 of 3", False),
+        ("preliminary", False),
+    ],
+)
+def test_a_line_that_says_that_there_are_more_rows_is_warned_of(text: str, is_more: bool) -> None:
+    """Wherever it stands around the rows, and whichever key passes over it."""
+    for lines, keys in (
+        ([f"# {text}", "at,mw", *rows(2)], {"comment": "#"}),
+        ([text, "at,mw", *rows(2)], {"skip": 1}),
+        (["at,mw", f"# {text}", *rows(2)], {"comment": "#"}),
+        (["at,mw", *rows(2), f"# {text}"], {"comment": "#"}),
+        (["at,mw", *rows(2), text], {"footer": 1}),
+    ):
+        page = read("\n".join([*lines, ""]), **keys)
+        assert (page.observations.num_rows, counted(page)[1]) == (2, is_more)

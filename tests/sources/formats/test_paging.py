@@ -132,6 +132,7 @@ def test_the_last_page_must_have_brought_all_records() -> None:
         {"error": 17},
         {"response": {"status": "FAILED"}},
         {"status": "partial"},
+        {"status": "PARTIAL_CONTENT"},
         {"ok": "false"},
         {"resultCode": "22", "resultMsg": "LIMITED NUMBER OF REQUESTS"},
     ],
