@@ -135,12 +135,12 @@ def _predict_folds(
     begin = time.perf_counter()
     points, levels = [], []
     for number, fold in enumerate(folds):
-        predicted = _predict_windows(evaluation, name, forecaster, fold)
-        points.append(predicted)
+        fold_points = _predict_windows(evaluation, name, forecaster, fold)
+        points.append(fold_points)
         levels.append(
-            _spread_quantiles(evaluation, name, forecaster, fold, predicted)
+            _spread_quantiles(evaluation, name, forecaster, fold, fold_points)
             if quantiles
-            else np.empty((*predicted.shape, 0))
+            else np.empty((*fold_points.shape, 0))
         )
         watch(name, number + 1, len(folds))
     return Predictions(np.concatenate(points), np.concatenate(levels), time.perf_counter() - begin)
@@ -149,15 +149,13 @@ def _predict_folds(
 def _predict_windows(evaluation: EvaluationSet, name: str, forecaster: Forecaster, fold: Fold) -> Floats:
     """Returns the predictions (N, H) of the test windows of `fold`; raises `TrainingError` if they have another shape,
     or are infinite."""
-    predicted = np.asarray(forecaster(evaluation, fold.train, fold.test), np.float64)
-    if predicted.shape != (len(fold.test), evaluation.horizon):
-        happened = (
-            f"returns values of shape {predicted.shape} for {len(fold.test)} windows of {evaluation.horizon} steps"
-        )
+    values = np.asarray(forecaster(evaluation, fold.train, fold.test), np.float64)
+    if values.shape != (len(fold.test), evaluation.horizon):
+        happened = f"returns values of shape {values.shape} for {len(fold.test)} windows of {evaluation.horizon} steps"
         raise TrainingError(name, happened, "Return one value for each step of each window, NaN where there is none")
-    if np.isinf(predicted).any():
-        raise TrainingError(name, f"returns {int(np.isinf(predicted).sum())} infinite values", "Return NaN instead")
-    return predicted
+    if np.isinf(values).any():
+        raise TrainingError(name, f"returns {int(np.isinf(values).sum())} infinite values", "Return NaN instead")
+    return values
 
 
 def _spread_quantiles(
@@ -200,25 +198,25 @@ def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
     evaluation = comparison.evaluation
     windows = np.concatenate([fold.test for fold in comparison.folds])
     truth = evaluation.truth[windows]
-    observed = ~np.isnan(truth)
-    compared = observed.copy()
+    is_observed = ~np.isnan(truth)
+    is_compared = is_observed.copy()
     for predictions in comparison.predictions.values():
-        compared &= ~np.isnan(predictions.points) & ~np.isnan(predictions.quantiles).any(axis=2)
-    if not compared.any():
+        is_compared &= ~np.isnan(predictions.points) & ~np.isnan(predictions.quantiles).any(axis=2)
+    if not is_compared.any():
         shares = {
-            name: float((~np.isnan(predictions.points))[observed].mean())
+            name: float((~np.isnan(predictions.points))[is_observed].mean())
             for name, predictions in comparison.predictions.items()
         }
-        listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        shares_text = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
         raise TrainingError(
             evaluation.manifest["spec"]["name"],
-            f"no step is predicted by every forecaster ({listed} of {observed.sum()} observed steps)",
+            f"no step is predicted by every forecaster ({shares_text} of {is_observed.sum()} observed steps)",
             "Leave out the one that predicts none",
         )
     rows = []
     for name, predictions in comparison.predictions.items():
         for location in _list_groups(evaluation, windows):
-            cells, ahead, hour, month = _select_cells(comparison, windows, compared, predictions, location)
+            cells, ahead, hour, month = _select_cells(comparison, windows, is_compared, predictions, location)
             label = "all" if location is None else evaluation.locations[location]["name"]
             for group, key, mask in group_cells(ahead, hour if evaluation.step < DAY else None, month):
                 rows.append(
@@ -233,10 +231,10 @@ def score_comparison(comparison: ForecasterComparison) -> dict[str, Any]:
         "hidden": list(evaluation.hidden),
         "scheme": comparison.scheme,
         "folds": [_describe_fold(evaluation, fold) for fold in comparison.folds],
-        "cells": {"observed": int(observed.sum()), "compared": int(compared.sum())},
+        "cells": {"observed": int(is_observed.sum()), "compared": int(is_compared.sum())},
         "models": {
             name: {
-                "share": round(float((~np.isnan(predictions.points))[observed].mean()), 4),
+                "share": round(float((~np.isnan(predictions.points))[is_observed].mean()), 4),
                 "seconds": round(predictions.seconds, 1),
             }
             for name, predictions in comparison.predictions.items()
@@ -253,11 +251,11 @@ def _list_groups(evaluation: EvaluationSet, windows: Any) -> list[int | None]:
 
 
 def _select_cells(
-    comparison: ForecasterComparison, windows: Any, compared: Any, predictions: Predictions, location: int | None
+    comparison: ForecasterComparison, windows: Any, is_compared: Any, predictions: Predictions, location: int | None
 ) -> tuple[PredictedCells, Any, Any, Any]:
     """Returns the compared cells of `location`, and of each the steps ahead, the local hour and the month."""
     evaluation = comparison.evaluation
-    chosen = compared if location is None else compared & (evaluation.location[windows] == location)[:, None]
+    chosen = is_compared if location is None else is_compared & (evaluation.location[windows] == location)[:, None]
     steps = np.minimum(evaluation.steps[windows], len(evaluation.months()) - 1)
     hours = np.stack([evaluation.minutes_of_day(number) // 60 for number in range(len(evaluation.locations))])
     cells = PredictedCells(

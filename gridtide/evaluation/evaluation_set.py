@@ -102,9 +102,9 @@ class EvaluationSet:
     def series(self) -> Floats:
         """The target of each location in its unit, (R, T); NaN where not observed."""
         values = []
-        for location, scaled in enumerate(self.arrays["targets"].astype(np.float64)):
+        for location, scaled_values in enumerate(self.arrays["targets"].astype(np.float64)):
             scale = find_scale(self.manifest, self.arrays, "targets", location)
-            values.append(scale.invert(scaled)[:, self.target])
+            values.append(scale.invert(scaled_values)[:, self.target])
         return np.where(self.arrays["target_mask"][:, :, self.target], np.stack(values), np.nan)
 
     @cached_property
@@ -187,12 +187,12 @@ class EvaluationSet:
 
 def shift_earlier(values: Floats, rows: int) -> Floats:
     """Returns `values` (T,) that many `rows` earlier, or later if negative; NaN where there are none."""
-    shifted = np.full_like(values, np.nan)
+    shifted_values = np.full_like(values, np.nan)
     if rows >= 0:
-        shifted[: len(values) - rows] = values[rows:]
+        shifted_values[: len(values) - rows] = values[rows:]
     else:
-        shifted[-rows:] = values[:rows]
-    return shifted
+        shifted_values[-rows:] = values[:rows]
+    return shifted_values
 
 
 def open_evaluation(path: Path, target: int = 0, hidden: Sequence[str] = ()) -> EvaluationSet:
@@ -207,9 +207,9 @@ def open_evaluation(path: Path, target: int = 0, hidden: Sequence[str] = ()) -> 
     manifest = json.loads(metadata["manifest"])
     names = [name.rpartition("/")[2] for name in manifest["locations"][0]["targets"]]
     if not 0 <= target < len(names):
-        listed = ", ".join(f"{number} ({name})" for number, name in enumerate(names)) or "none"
+        targets_text = ", ".join(f"{number} ({name})" for number, name in enumerate(names)) or "none"
         fix = "Choose one of them" if names else "Prepare a set with targets"
-        raise TrainingError(manifest["spec"]["name"], f"has no target number {target}, only {listed}", fix)
+        raise TrainingError(manifest["spec"]["name"], f"has no target number {target}, only {targets_text}", fix)
     spec, columns = manifest["spec"], []
     for number, split in enumerate(SPLITS):
         windows = np.asarray(arrays[f"windows.{split}"])
@@ -217,9 +217,9 @@ def open_evaluation(path: Path, target: int = 0, hidden: Sequence[str] = ()) -> 
         steps = arrays.get(f"target_steps.{split}", np.stack([t0, t0 + spec["horizon"]], axis=1))
         ranks = np.arange(len(windows))
         columns.append([windows[:, 0], t0, steps[:, 0], steps[:, 1], np.full(len(windows), number), ranks])
-    joined = [np.concatenate(parts).astype(np.int64) for parts in zip(*columns, strict=True)]
-    order = np.lexsort((joined[0], joined[1]))
-    location, t0, first_target, target_end, split_number, rank = (column[order] for column in joined)
+    window_fields = [np.concatenate(parts).astype(np.int64) for parts in zip(*columns, strict=True)]
+    order = np.lexsort((window_fields[0], window_fields[1]))
+    location, t0, first_target, target_end, split_number, rank = (column[order] for column in window_fields)
     return EvaluationSet(
         *(file, manifest, arrays, target),
         *(location, t0, first_target, target_end, split_number, rank),

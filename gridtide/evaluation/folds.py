@@ -41,8 +41,8 @@ def make_folds(evaluation: EvaluationSet, scheme: Scheme, count: int) -> list[Fo
     `rolling` divides the test windows into blocks of equal length, `blocked` all windows. Raises `TrainingError` if a
     fold has nothing to learn from or to predict.
     """
-    predicted = np.arange(len(evaluation.t0)) if scheme == "blocked" else np.flatnonzero(evaluation.split == TEST)
-    distinct_t0 = np.unique(evaluation.t0[predicted])
+    test_windows = np.arange(len(evaluation.t0)) if scheme == "blocked" else np.flatnonzero(evaluation.split == TEST)
+    distinct_t0 = np.unique(evaluation.t0[test_windows])
     block_count = 1 if scheme == "split" else count
     if len(distinct_t0) < block_count or not block_count:
         raise TrainingError(
@@ -52,7 +52,7 @@ def make_folds(evaluation: EvaluationSet, scheme: Scheme, count: int) -> list[Fo
         )
     folds = []
     for block in np.array_split(distinct_t0, block_count):
-        test = predicted[np.isin(evaluation.t0[predicted], block)]
+        test = test_windows[np.isin(evaluation.t0[test_windows], block)]
         train = _purge_around(evaluation, test) if scheme == "blocked" else known_before(evaluation, int(block[0]))
         if not len(train):
             raise TrainingError(

@@ -75,10 +75,10 @@ def read_hours(values: Floats, hours: Integers) -> Floats:
     return np.where(hours >= 0, values[np.clip(hours, 0, len(values) - 1)], np.nan)
 
 
-def _mean_known(stacked: Floats) -> Floats:
+def _mean_known(values: Floats) -> Floats:
     """Returns the mean over the first axis of what is known; NaN where nothing is."""
-    counts = (~np.isnan(stacked)).sum(axis=0)
-    return np.where(counts > 0, np.nansum(stacked, axis=0) / np.maximum(counts, 1), np.nan)
+    counts = (~np.isnan(values)).sum(axis=0)
+    return np.where(counts > 0, np.nansum(values, axis=0) / np.maximum(counts, 1), np.nan)
 
 
 def _describe_recent(
@@ -103,7 +103,7 @@ def _describe_recent(
 
 def _describe_inputs(evaluation: EvaluationSet, location: int, steps: Integers, t0: Integers) -> dict[str, Floats]:
     """Returns, of each input but the target, the value at the same hour on the latest known days, and the last one."""
-    described: dict[str, Floats] = {}
+    columns: dict[str, Floats] = {}
     description = evaluation.locations[location]
     for number, column in enumerate(description["columns"][: evaluation.arrays["quality"].shape[2]]):
         if column["series"] in (None, description["targets"][evaluation.target]) or not evaluation.is_visible(
@@ -113,21 +113,21 @@ def _describe_inputs(evaluation: EvaluationSet, location: int, steps: Integers, 
         visible, delay = evaluation.column(location, number), int(column["lookback"])
         values = shift_earlier(visible, delay)
         for back in range(INPUT_DAYS):
-            described[f"{column['name']}, {back} days back"] = same_hour(values, delay, steps, t0, evaluation.day, back)
-        described[f"{column['name']}, last"] = np.broadcast_to(read_hours(visible, t0[:, None] - 1), steps.shape)
-    return described
+            columns[f"{column['name']}, {back} days back"] = same_hour(values, delay, steps, t0, evaluation.day, back)
+        columns[f"{column['name']}, last"] = np.broadcast_to(read_hours(visible, t0[:, None] - 1), steps.shape)
+    return columns
 
 
 def _describe_future(evaluation: EvaluationSet, location: int, windows: Integers) -> dict[str, Floats]:
     """Returns the covariates of each step but the calendar; of forecasts also the steps beside it, and the mean, least
     and most of the window and of the part up to the step."""
     names, values = evaluation.future(location, windows)
-    described: dict[str, Floats] = {}
+    columns: dict[str, Floats] = {}
     for number, name in enumerate(names):
         if name.startswith("calendar/") or name == "absent" or not evaluation.is_visible(name.removesuffix(" age")):
             continue
         of_step = values[:, :, number]
-        described[name] = of_step
+        columns[name] = of_step
         if name.endswith(" age"):
             continue
         for shift in (-2, -1, 1, 2):
@@ -136,14 +136,14 @@ def _describe_future(evaluation: EvaluationSet, location: int, windows: Integers
                 beside[:, -shift:] = of_step[:, :shift]
             else:
                 beside[:, :-shift] = of_step[:, shift:]
-            described[f"{name} {shift:+d}"] = beside
-        described[f"{name}, mean so far"] = _mean_so_far(of_step)
+            columns[f"{name} {shift:+d}"] = beside
+        columns[f"{name}, mean so far"] = _mean_so_far(of_step)
         for statistic, empty, function in (("least", np.inf, np.min), ("most", -np.inf, np.max)):
             extreme = function(np.where(np.isnan(of_step), empty, of_step), axis=1)
             finite = np.where(np.isfinite(extreme), extreme, np.nan)
-            described[f"{name}, {statistic}"] = np.broadcast_to(finite[:, None], of_step.shape)
-        described[f"{name}, mean"] = np.broadcast_to(_mean_known(of_step.T)[:, None], of_step.shape)
-    return described
+            columns[f"{name}, {statistic}"] = np.broadcast_to(finite[:, None], of_step.shape)
+        columns[f"{name}, mean"] = np.broadcast_to(_mean_known(of_step.T)[:, None], of_step.shape)
+    return columns
 
 
 def _mean_so_far(values: Floats) -> Floats:

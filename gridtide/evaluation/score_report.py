@@ -79,12 +79,12 @@ def _describe(scores: Mapping[str, Any]) -> str:
 def _tabulate(rows: Sequence[Mapping[str, Any]], first_column: str) -> str:
     """Returns a table of all measures; the best model comes first."""
     heads = "".join(f"<th>{measure.upper()}</th>" for measure in MEASURES)
-    ordered = sorted(rows, key=lambda row: row["mae"])
+    sorted_rows = sorted(rows, key=lambda row: row["mae"])
     body = "".join(
         f"<tr><td>{escape(str(row['model']))}</td>"
         + "".join(f"<td class='n'>{describe_score(row, measure)}</td>" for measure in MEASURES)
         + "</tr>"
-        for row in ordered
+        for row in sorted_rows
     )
     return f"<table><tr><th>{first_column}</th>{heads}</tr>{body}</table>"
 

@@ -48,7 +48,7 @@ def score_cells(cells: PredictedCells) -> dict[str, float | int | None]:
         return {"cells": 0, "mape_cells": 0, **dict.fromkeys(MEASURES)}
     errors = np.abs(cells.point - cells.truth)
     nonzero = cells.truth != 0
-    scaled = errors / cells.scale
+    scaled_errors = errors / cells.scale
     pinball = float(np.mean(pinball_loss(cells.truth, cells.quantiles))) if cells.quantiles.size else None
     return {
         "cells": len(errors),
@@ -56,7 +56,7 @@ def score_cells(cells: PredictedCells) -> dict[str, float | int | None]:
         "mae": float(errors.mean()),
         "rmse": float(np.sqrt(np.square(errors).mean())),
         "mape": float(100 * (errors[nonzero] / np.abs(cells.truth[nonzero])).mean()) if nonzero.any() else None,
-        "mase": float(scaled.mean()) if np.isfinite(scaled).all() else None,
+        "mase": float(scaled_errors.mean()) if np.isfinite(scaled_errors).all() else None,
         "pinball": pinball,
         "crps": None if pinball is None else 2 * pinball * len(QUANTILE_LEVELS) / (len(QUANTILE_LEVELS) + 1),
     }

@@ -267,11 +267,11 @@ def _weigh_inputs(examples: WindowTable, questions: WindowTable) -> tuple[FloatA
         warnings.simplefilter("ignore", RuntimeWarning)  # inputs that are never known
         mean, deviation = np.nanmean(examples.values, axis=0), np.nanstd(examples.values, axis=0)
     deviation = np.where(deviation > 1e-9 * np.maximum(np.abs(mean), 1), deviation, np.inf)
-    standardised = (
+    standard_tables = (
         np.clip(np.nan_to_num((table.values - mean) / deviation), -LARGEST_DEVIATION, LARGEST_DEVIATION)
         for table in (examples, questions)
     )
-    example_inputs, question_inputs = (inputs.astype(np.float32) * examples.weights for inputs in standardised)
+    example_inputs, question_inputs = (inputs.astype(np.float32) * examples.weights for inputs in standard_tables)
     return example_inputs, question_inputs
 
 
@@ -288,9 +288,9 @@ def _mean_known(values: Floats) -> Floats:
 def _interpolate_steps(truth: Floats) -> Floats:
     """Returns `truth` (N, H) with missing steps interpolated within their windows; NaN throughout where less than
     `LEAST_KNOWN` of them is observed."""
-    filled = np.full_like(truth, np.nan)
+    filled_values = np.full_like(truth, np.nan)
     steps = np.arange(truth.shape[1])
-    observed = ~np.isnan(truth)
-    for row in np.flatnonzero(observed.mean(axis=1) >= LEAST_KNOWN):
-        filled[row] = np.interp(steps, steps[observed[row]], truth[row, observed[row]])
-    return filled
+    is_observed = ~np.isnan(truth)
+    for row in np.flatnonzero(is_observed.mean(axis=1) >= LEAST_KNOWN):
+        filled_values[row] = np.interp(steps, steps[is_observed[row]], truth[row, is_observed[row]])
+    return filled_values
