@@ -28,6 +28,7 @@ from gridtide.config.loading import load
 from gridtide.entries.entry import Config, Entry
 from gridtide.entries.lake_address import BLOCKS
 from gridtide.errors import ConfigurationError, CredentialsError, GridtideError, StorageError
+from gridtide.http.clocks import is_this_machine
 from gridtide.lake import Lake
 from gridtide.lake.store_errors import is_refusal
 from gridtide.sources.registry import get_source
@@ -233,20 +234,39 @@ async def _check_clock(
         return [CheckResult("clock", "ok", "no upstream to compare with")]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CLOCK_TIMEOUT), trust_env=True) as session:
         offsets = await asyncio.gather(*(_read_offset(session, host, now) for host in hosts))
-    measured = [*store_clock.values(), *(offset for offset in offsets if offset is not None)]
-    if not measured:
+    upstream_clocks = {
+        urlsplit(host).hostname or host: offset
+        for host, offset in zip(hosts, offsets, strict=True)
+        if offset is not None
+    }
+    if not store_clock and not upstream_clocks:
         message = f"could not be compared: no answer with a Date from {', '.join(hosts)}"
         return [
             CheckResult("clock", "warning", message, "Check the network connection, then gridtide validate --probe")
         ]
-    offset = min(measured, key=abs)  # one host with a wrong clock proves nothing
-    compared = " and ".join([*store_clock, *["the upstreams"] * (len(measured) > len(store_clock))])
+    return [judge_clock(store_clock, upstream_clocks)]
+
+
+def judge_clock(store_clock: Mapping[str, timedelta], upstream_clocks: Mapping[str, timedelta]) -> CheckResult:
+    """Judges this clock by how far it is ahead of others, by host. Servers on this machine, which have its clock, count
+    only if no other tells the time."""
+    distant_store, distant_upstreams = (
+        {host: offset for host, offset in clocks.items() if not is_this_machine(host)}
+        for clocks in (store_clock, upstream_clocks)
+    )
+    suffix = ""
+    if distant_store or distant_upstreams:
+        store_clock, upstream_clocks = distant_store, distant_upstreams
+    else:
+        suffix = ", which run on this machine"
+    offset = min([*store_clock.values(), *upstream_clocks.values()], key=abs)  # one wrong clock proves nothing
+    compared = " and ".join([*store_clock, *["the upstreams"] * bool(upstream_clocks)]) + suffix
     if abs(offset) <= CLOCK_WARNING:
-        return [CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of {compared}")]
+        return CheckResult("clock", "ok", f"{abs(offset).total_seconds():.0f} s from the clocks of {compared}")
     direction = "ahead of" if offset > timedelta(0) else "behind"
     rounded = timedelta(seconds=round(abs(offset).total_seconds()))  # `Date` has whole seconds
     message = f"this clock is {rounded} {direction} those of {compared}"
-    return [CheckResult("clock", "problem", message, "Set it, and keep it right with NTP: timedatectl set-ntp true")]
+    return CheckResult("clock", "problem", message, "Set it, and keep it right with NTP: timedatectl set-ntp true")
 
 
 async def _read_offset(session: aiohttp.ClientSession, host: str, now: Callable[[], datetime]) -> timedelta | None:

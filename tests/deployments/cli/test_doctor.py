@@ -16,7 +16,7 @@ from aiohttp import web
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 
-from deployments.cli.doctor import CheckResult, as_dicts, examine, sum_up_exit_code
+from deployments.cli.doctor import CheckResult, as_dicts, examine, judge_clock, sum_up_exit_code
 from deployments.registry.deploy import POOL, register_deployments
 from gridtide import sandbox
 from gridtide.config.loading import parse
@@ -74,6 +74,26 @@ async def test_a_clock_that_is_off_is_told(tmp_path: Path, ahead: timedelta, lev
     (clock,) = findings["clock"]
     assert clock.level == level
     assert words in clock.message
+
+
+@pytest.mark.parametrize(
+    ("stores", "upstreams", "level", "words"),
+    [
+        ({}, {"localhost": 0, "api.eia.gov": 480}, "problem", "8:00:00 ahead of those of the upstreams"),
+        ({"127.0.0.1": 0}, {"api.eia.gov": -480}, "problem", "8:00:00 behind those of the upstreams"),
+        ({"s3.amazonaws.com": 480}, {"::1": 0}, "problem", "8:00:00 ahead of those of s3.amazonaws.com"),
+        ({}, {"127.0.0.1": 0, "api.eia.gov": 0, "slow.example": 480}, "ok", "0 s from the clocks of the upstreams"),
+        ({}, {"127.0.0.1": 0}, "ok", "0 s from the clocks of the upstreams, which run on this machine"),
+    ],
+)
+def test_a_server_on_this_machine_does_not_excuse_its_clock(
+    stores: dict[str, int], upstreams: dict[str, int], level: str, words: str
+) -> None:
+    """A sandbox, relay or store here has the clock that is judged: any clock elsewhere counts instead; minutes ahead
+    by host."""
+    clocks = ({host: timedelta(minutes=offset) for host, offset in group.items()} for group in (stores, upstreams))
+    judged = judge_clock(*clocks)
+    assert (judged.level, words in judged.message) == (level, True), judged.message
 
 
 async def test_an_upstream_that_is_away_proves_nothing_about_the_clock(tmp_path: Path, unused_tcp_port: int) -> None:
