@@ -766,12 +766,11 @@ def sql_command(
         if out_file or as_csv:
             _tell_written(write_answer(connection, query, out_file or sys.stdout.buffer), out_file)
             return
-        answer = fetch_answer(connection, query)
-    if answer is not None:
-        cells = [tuple(map(_write_cell, row.values())) for row in answer.slice(0, rows).to_pylist()]
-        out.print(draw_table(answer.column_names, cells))
-        limit = f", the first {rows} are printed" if answer.num_rows > rows else ""
-        err.print(f"{count_noun(answer.num_rows, 'row', 'rows')}{limit}")
+        answer, row_count = fetch_answer(connection, query, rows)
+    columns = [map(_write_cell, column.to_pylist()) for column in answer.columns]  # of which several may have one name
+    out.print(draw_table(answer.column_names, list(zip(*columns, strict=True))))
+    limit = f", the first {rows} are printed" if row_count > rows else ""
+    err.print(f"{count_noun(row_count, 'row', 'rows')}{limit}")
 
 
 def _write_cell(cell: Any) -> str:

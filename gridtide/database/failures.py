@@ -36,6 +36,14 @@ _IS_WRONG = re.compile(
     r"(?i)no such (table|column|function|database)|syntax error|does not exist|read-?only|ambiguous column|"
     r"unable to open database file|incorrect number of bindings|cannot open file|not a database"
 )
+_IS_NO_URL = re.compile(r"(?i)invalid percent-encoded|invalid URI|invalid port|invalid (connection option|sslmode)")
+"""What libpq says of a URL that it cannot read, with the part that it cannot read, which may be of a password."""
+
+_IS_OTHER_TYPE = re.compile(
+    r"(?i)operator does not exist: .* (text|timestamp with time zone|bigint|double precision)\b"
+)
+"""What PostgreSQL says of a parameter that it cannot compare with a column."""
+
 _IS_LATE = re.compile(r"(?i)statement timeout|canceling statement|interrupted|query timeout")
 
 MESSAGE_LENGTH = 300
@@ -69,12 +77,19 @@ def _parse_url(entry: Entry, credentials: Credentials) -> URL:
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(credentials.hidden[0])
+        url = make_url(credentials.hidden[0])
     except (ArgumentError, ValueError, IndexError):
-        pass
+        raise _refuse_url(entry) from None
+    if url.host and "@" in f"{url.host}{url.database}":  # a password with @, of which the rest is taken for the host
+        raise _refuse_url(entry)
+    driver = "postgresql" if url.drivername == "postgres" else url.drivername  # as libpq and hosting providers have it
+    return url.set(drivername=driver)
+
+
+def _refuse_url(entry: Entry) -> CredentialsError:
     happened = "what its variable or block holds is not the URL of a database"
     fix = "Write such as postgresql://user:password@host:5432/name, with %40 for @ and %2F for / in a password"
-    raise CredentialsError(entry.name, happened, fix) from None
+    return CredentialsError(entry.name, happened, fix)
 
 
 def _build_late(entry: Entry, label: str) -> UpstreamError:
@@ -93,6 +108,8 @@ def _classify(entry: Entry, label: str, error: Exception, credentials: Credentia
         return _build_late(entry, label)
     if state.startswith(_REFUSED_STATES) or (not state and _IS_REFUSED.search(text)):
         return CredentialsError(entry.name, happened, "Correct the URL of the database, or grant its user SELECT")
+    if _IS_NO_URL.search(text):
+        return _refuse_url(entry)
     if error_kind == "UnknownZoneError":
         fix = "Load the time zones there with mysql_tzinfo_to_sql, or let the query give a DATETIME in UTC"
         return ConfigurationError(entry.name, happened.replace("the database says: ", ""), fix)
@@ -103,5 +120,14 @@ def _classify(entry: Entry, label: str, error: Exception, credentials: Credentia
         columns = [*entry.time, *entry.value, *filter(None, (entry.updated, entry.published))]
         query = f'"query" ({list_first(entry.params, 5)})' if entry.params else '"query"'
         names = query if entry.query else f'"table" and {list_first(columns, 5)}'
-        return ConfigurationError(entry.name, happened, f"Compare {names} with the database")
+        fix = _fix_types(entry) if _IS_OTHER_TYPE.search(text) else f"Compare {names} with the database"
+        return ConfigurationError(entry.name, happened, fix)
     return UpstreamError(entry.name, happened, "Try again later")
+
+
+def _fix_types(entry: Entry) -> str:
+    """Returns what to do where the database cannot compare a parameter with a column of another type."""
+    if entry.query is None:
+        return f'Say how {entry.time[0]} is written with "time_format", such as "unix" or "%Y-%m-%d %H:%M:%S"'
+    name = next(iter(entry.params), "start")
+    return f"Cast the parameter in the query to the type of the column, such as cast(:{name} as date)"

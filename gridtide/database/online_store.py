@@ -79,8 +79,19 @@ class OnlineStore:
         try:
             yield
             return
-        except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
+        except redis.exceptions.NoPermissionError:
+            fix = "Let it use TIME, EVAL, HGET, HSET, PEXPIRE and EXISTS on the keys gridtide:*"
+            failure = CredentialsError(self.name, "refuses a command to this user", fix)
+        except redis.AuthenticationError:
             failure = CredentialsError(self.name, "refuses the user or password", "Correct the URL of the store")
+        except redis.exceptions.OutOfMemoryError:
+            fix = (
+                'Raise "maxmemory" of the server, or store fewer sets or "hours"; what was stored before is still there'
+            )
+            failure = StorageError(self.name, "has no memory left for the features", fix)
+        except redis.ResponseError as error:  # the server's own words, in which nothing of the URL is
+            fix = "Correct the URL of the store, or the settings of the server"
+            failure = StorageError(self.name, f"refuses the command: {str(error)[:200]}", fix)
         except redis.RedisError as error:
             reason = type(error).__name__
             failure = StorageError(self.name, f"cannot be used: {reason}", "Check that Redis runs, and has memory")
@@ -114,4 +125,12 @@ def _connect(address: str) -> redis.Redis:
         fix = 'Install it: pip install "gridtide[online]"'
         raise ConfigurationError("store", "the client of Redis is not installed", fix) from error
     limits = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS}
-    return redis.Redis.from_url(address, socket_read_size=ANSWER_BYTES, **limits)
+    try:
+        client = redis.Redis.from_url(address, socket_read_size=ANSWER_BYTES, **limits)
+        pool = client.connection_pool
+        pool.connection_kwargs["decode_responses"] = False  # a body is bytes, whatever the URL says
+        pool.connection_class(**pool.connection_kwargs)  # checks the options, and connects to nothing yet
+    except (ValueError, TypeError):
+        fix = "Leave out what follows ? in it, or correct it as the documentation of redis-py has it"
+        raise ConfigurationError("store", "its URL has an option that the client cannot use", fix) from None
+    return client

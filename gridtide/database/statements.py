@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from gridtide.sources.contract import Request
-from gridtide.sources.sql import BOUNDS, CHANGES
+from gridtide.sources.sql import BOUNDS, CHANGES, enclose_casts
 
 if TYPE_CHECKING:
     from sqlalchemy import ClauseElement
@@ -68,7 +68,7 @@ class Statement:
 
         description = self.description
         if "query" in description:
-            clause = sqlalchemy.text(description["query"])
+            clause = sqlalchemy.text(enclose_casts(description["query"]))
             names = [name for name in self.values if name in clause._bindparams]
             return clause.bindparams(
                 *(

@@ -54,8 +54,11 @@ BOUNDS = ("start", "end")
 CHANGES = ("changed_from", "changed_to")
 """The parameters that the period gives for the time of a change."""
 
-_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
+_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?![:\w])")
 """A parameter as SQLAlchemy finds it, also within a text or a comment."""
+
+_CAST_PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?=::)")
+"""A parameter with a cast of PostgreSQL, in which SQLAlchemy finds none."""
 
 _DAY = timedelta(days=1)
 
@@ -125,7 +128,16 @@ def is_sortable(time_format: str) -> bool:
 
 def list_parameters(query: str) -> list[str]:
     """Returns the names of the parameters of `query`, each once; `::` is a cast, and `\\:` a colon."""
-    return list(dict.fromkeys(_PARAMETER.findall(query)))
+    return list(dict.fromkeys(_PARAMETER.findall(enclose_casts(query))))
+
+
+def enclose_casts(query: str) -> str:
+    """Returns `query` with each parameter that is cast in parentheses.
+
+    >>> enclose_casts("select day::text from days where day = :day::date")
+    'select day::text from days where day = (:day)::date'
+    """
+    return _CAST_PARAMETER.sub(r"(:\1)", query)
 
 
 def find_problems(entry: Mapping[str, Any]) -> list[str]:

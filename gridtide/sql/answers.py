@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gridtide.periods import Period
+
+ANSWERED = ("SELECT", "EXPLAIN", "PRAGMA", "CALL", "MULTI")
+"""The kinds of statements that have an answer and change nothing, as DuckDB calls them; MULTI is PIVOT."""
 
 SUFFIXES = (".csv", ".parquet", ".arrow", ".feather")
 """The files that an answer can be written to."""
@@ -44,34 +47,80 @@ def _explain_errors(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         raise ConfigurationError("the query", happened, fix) from None
 
 
-def fetch_answer(connection: duckdb.DuckDBPyConnection, query: str) -> pa.Table | None:
-    """Returns the answer to `query`, None for a statement without one. Raises `ConfigurationError` for a query that
-    DuckDB refuses."""
+def check_query(query: str) -> None:
+    """Raises `ConfigurationError` unless `query` is one statement that asks, perhaps after settings: a `COPY` would
+    write files, maybe in the lake, and the answer of an earlier statement would be lost.
+
+    Leaves errors of syntax to the connection that runs the query.
+    """
+    import duckdb
+
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error:
+        return
+    kinds = [statement.type.name for statement in statements]
+    questions = [kind for kind in kinds if kind != "SET"]
+    wrong_kinds = [kind for kind in questions if kind not in ANSWERED]
+    if wrong_kinds:
+        happened = f"has a statement {wrong_kinds[0].replace('_', ' ')}; only questions are answered"
+        fix = "Give a query, such as SELECT, and a file for its answer with --out; gridtide.sql.connect() takes any"
+        raise ConfigurationError("the query", happened, fix)
+    if len(questions) != 1 or kinds[-1] == "SET":
+        happened = f"has {len(questions)} questions" if questions else "has no answer"
+        raise ConfigurationError("the query", happened, "Give one, such as SELECT; only SET may stand before it")
+
+
+def fetch_answer(connection: duckdb.DuckDBPyConnection, query: str, limit: int) -> tuple[pa.Table, int]:
+    """Returns the first `limit` rows of the answer to `query`, and the number of all of its rows, of which no more
+    than a piece is in memory at a time. Raises `ConfigurationError` for a query that `check_query` or DuckDB refuses.
+    """
+    import pyarrow as pa
+
+    check_query(query)
     with _explain_errors(connection):
-        answer = connection.sql(query)
-        return None if answer is None else answer.to_arrow_table()
+        reader = connection.sql(query).to_arrow_reader(PIECE_ROWS)
+        first_batches: list[pa.RecordBatch] = []
+        row_count = 0
+        for batch in reader:
+            if row_count < limit:
+                first_batches.append(batch.slice(0, limit - row_count))
+            row_count += batch.num_rows
+        return pa.Table.from_batches(first_batches, reader.schema), row_count
 
 
 def write_answer(connection: duckdb.DuckDBPyConnection, query: str, target: Path | IO[bytes]) -> int:
     """Writes the answer to `query` to a file in the format of its suffix, or to a stream as CSV, piece by piece;
     returns the number of its rows. A file is there as a whole or not at all.
 
-    Raises `ConfigurationError` for a query that DuckDB refuses, or that has no answer.
+    Raises `ConfigurationError` for a query that `check_query` or DuckDB refuses, for types of columns that the format
+    does not have, and for a file that cannot be written.
     """
+    check_query(query)
     with _explain_errors(connection):
-        answer = connection.sql(query)
-        if answer is None:
-            raise ConfigurationError("the query", "has no answer to write", "Give a query, such as SELECT")
-        reader = answer.to_arrow_reader(PIECE_ROWS)
+        reader = connection.sql(query).to_arrow_reader(PIECE_ROWS)
         if not isinstance(target, Path):
             return _write_batches(reader, target, ".csv")
-        draft = target.with_name(f".{target.name}.part")
         try:
-            with draft.open("wb") as sink:
-                row_count = _write_batches(reader, sink, target.suffix)
-            draft.replace(target)
-        finally:
+            return _write_file(reader, target)
+        except OSError as error:
+            happened = f"cannot be written: {error.strerror or error}"
+            fix = "Name a file in a folder that is there, in which you may write and which has space"
+            raise ConfigurationError(str(target), happened, fix) from None
+
+
+def _write_file(reader: pa.RecordBatchReader, path: Path) -> int:
+    """Writes the batches of `reader` to a draft and then in the place of the file at `path`; returns the number of
+    rows."""
+    draft = path.with_name(f".{path.name}.part")
+    try:
+        with draft.open("wb") as sink:
+            row_count = _write_batches(reader, sink, path.suffix)
+        draft.replace(path)
+    except BaseException:
+        with suppress(OSError):  # where the folder is none
             draft.unlink(missing_ok=True)
+        raise
     return row_count
 
 
@@ -83,10 +132,14 @@ def _write_batches(reader: pa.RecordBatchReader, sink: IO[bytes], suffix: str) -
 
     row_count = 0
     openers: dict[str, Any] = {".csv": pa_csv.CSVWriter, ".parquet": pq.ParquetWriter}
-    with openers.get(suffix, pa.ipc.new_file)(sink, reader.schema) as writer:
-        for batch in reader:
-            writer.write_batch(batch)
-            row_count += batch.num_rows
+    try:
+        with openers.get(suffix, pa.ipc.new_file)(sink, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                row_count += batch.num_rows
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        fix = "Cast that column in the query, such as CAST(column AS VARCHAR), or choose another format"
+        raise ConfigurationError("the query", f"has an answer that {suffix} cannot hold: {error}", fix) from None
     return row_count
 
 

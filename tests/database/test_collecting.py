@@ -122,6 +122,25 @@ async def test_times_without_a_zone_are_on_the_clock_of_the_entry(
     ]
 
 
+async def test_meters_with_uuids_and_parameters_with_casts(postgres: PostgresServer, tmp_path: Path) -> None:
+    """Each UUID is a series of its own, as text; a cast directly behind a parameter needs no parentheses, and a
+    semicolon and comments change nothing; `postgres://` is another name of the scheme."""
+    names = ["0eebc999-9c0b-4ef8-bb6d-6bb9bd380a11", "ffebc999-9c0b-4ef8-bb6d-6bb9bd380a11"]
+    postgres.query(f"""
+        drop table if exists meters;
+        create table meters (ts timestamptz, meter uuid, mw real);
+        insert into meters select '2024-03-10 05:00Z', unnest('{{{",".join(names)}}}'::uuid[]), 1;
+        insert into meters values ('2024-03-10 06:00Z', null, 2);
+    """)
+    query = (
+        "/* from :start */ select ts, meter, mw from meters where ts >= :start::timestamptz and ts < :end::timestamptz "
+        "and ts::date >= :day::date and meter is not null; -- until :end"
+    )
+    lake, entry = Lake.open(str(tmp_path)), sql_entry(table=None, query=query, params={"day": "2024-03-10"})
+    await collect_rows(lake, entry, f"postgres://{postgres.address}", hours("2024-03-10", 24))
+    assert [row[:2] for row in await list_observed(lake, entry)] == [("2024-03-10T05:00", name) for name in names]
+
+
 async def test_a_changed_row_is_a_vintage_of_an_old_interval(postgres: PostgresServer, tmp_path: Path) -> None:
     """A run for today also stores a row of last year that was changed today; the first vintage stays, also after a
     compaction."""

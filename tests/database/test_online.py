@@ -27,7 +27,7 @@ from gridtide.training.serving.publishing import publish_online
 from tests.support.lakes import ONLINE_SETTINGS, fill_newest
 from tests.support.processes.redis_servers import find_free_port, run_redis
 
-pytest.importorskip("redis", reason="gridtide[online] is not installed")
+redis = pytest.importorskip("redis", reason="gridtide[online] is not installed")
 
 PASSWORD = "planted-5d0c2a"
 NOW = floor(datetime.now(UTC), HOUR)
@@ -152,7 +152,7 @@ def test_what_is_absent_old_or_of_another_set_is_said(url: str) -> None:
     with pytest.raises(TrainingError, match="more than 0:00:00 ago; written at"):
         online.read_context(MANIFEST, SCALES, store, 168, timedelta(0))
     other_scales = SCALES | {"mean": np.ones((1, 200))}
-    with pytest.raises(TrainingError, match="the columns and scales of another set"):
+    with pytest.raises(TrainingError, match="columns or scales of another set"):
         online.read_context(MANIFEST, other_scales, store, 168)
     deadline = time.monotonic() + 10
     while store.get(key) is not None and time.monotonic() < deadline:
@@ -180,6 +180,49 @@ def test_no_message_of_the_store_holds_its_password(url: str) -> None:
         errors.append(spoilt)
     assert "planted" not in "".join(str(error.value) for error in errors)
     assert "5d0c2a" not in "".join(str(error.value) for error in errors)
+
+
+@pytest.mark.parametrize("option", ["socket_timeout=planted", "planted=1", "db=planted"])
+def test_options_that_the_client_does_not_have_are_refused(url: str, option: str) -> None:
+    """An unknown option of the URL, or one without sense, is refused at once, without the URL."""
+    with pytest.raises(ConfigurationError, match="an option that the client cannot use") as refusal:
+        OnlineStore(f"{url}?{option}")
+    assert "planted" not in str(refusal.value)
+
+
+def test_a_server_that_refuses_says_why(tmp_path: Path) -> None:
+    """A database that is not there, a full server and a user without rights are named as that; what was stored before
+    stays, and is bytes whatever the URL asks for."""
+    with run_redis(tmp_path, PASSWORD) as address:
+        store = OnlineStore(address)
+        assert store.put("key", b"\xff", HOUR, 1)
+        with pytest.raises(StorageError, match="DB index is out of range"):
+            OnlineStore(address.removesuffix("/0") + "/99").get("key")
+        admin = redis.Redis.from_url(address)
+        admin.execute_command("ACL", "SETUSER", "reader", "on", f">{PASSWORD}", "~*", "+hget")
+        reader = OnlineStore(address.replace("//:", "//reader:") + "?decode_responses=true")
+        admin.config_set("maxmemory", "1mb")
+        with pytest.raises(StorageError, match="has no memory left"):
+            store.put("key", bytes(3_000_000), HOUR, 2)
+        with pytest.raises(CredentialsError, match="refuses a command to this user"):
+            reader.put("key", b"", HOUR, 3)
+        assert store.get("key") == reader.get("key") == b"\xff"
+
+
+@pytest.mark.parametrize("changed", [{"name": "NYIS"}, {"limits": {"a": 1}}, {"columns": [{"key": "a", "unit": "kW"}]}])
+def test_a_context_of_other_series_is_refused(changed: dict[str, object]) -> None:
+    """Of two sets with the same name, columns and scales, such as unscaled ones of two lakes, each gets only its own
+    features; those of a version that did not describe series are read."""
+    location = {"name": "ISNE", "columns": [{"key": "a", "unit": "MW"}]}
+    own, other = ({"spec": {"name": "load"}, "locations": [place]} for place in (location, location | changed))
+    series = online.hash_origin(own)
+    for stored_series in (series, ""):
+        body = online.encode_context(random_context(7), "id", NOW, stored_series)
+        assert online.decode_context(body, "id", "load", series)[1] == NOW
+    with pytest.raises(TrainingError, match="of another set of this name"):
+        online.decode_context(
+            online.encode_context(random_context(7), "id", NOW, online.hash_origin(other)), "id", "load", series
+        )
 
 
 def test_a_server_that_was_restarted_is_used_again(tmp_path: Path) -> None:

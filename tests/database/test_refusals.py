@@ -79,6 +79,9 @@ async def test_a_statement_that_cannot_run_says_why(
         (f"postgresql://grid:{WRITTEN}@{{host}}/other", ConfigurationError),
         (f"postgresql+asyncpg://grid:{PASSWORD}@{{host}}/other", GridtideError),
         (f"grid:{PASSWORD}@{{host}}/plant", CredentialsError),
+        ("postgresql://grid:p@planted%w/rd@{host}/plant", CredentialsError),
+        ("postgresql://grid:p@planted@{host}/plant", CredentialsError),
+        (f"postgresql://grid:{WRITTEN}@{{host}}/plant?nonsense=1", CredentialsError),
         (f"nosuchdb://grid:{WRITTEN}@{{host}}/plant", ConfigurationError),
         ("sqlite:////no/such/folder/plant.db", ConfigurationError),
     ],
@@ -99,6 +102,43 @@ async def test_no_error_holds_the_password(
     text = "".join(traceback.format_exception(error)) + caplog.text
     assert "planted" not in text
     assert list_files(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "keys", "words"),
+    [
+        ("'{1,2}'::int[] as meter, mw", {}, "meter is a column of the type _int4"),
+        ("inet '1.2.3.4' as meter, mw", {}, "meter is a column of the type inet"),
+        ("'\\xff'::bytea as meter, mw", {}, "meter is a column of the type binary"),
+        ("meter, '3.5'::money as mw", {}, "mw is a column of the type money"),
+        ("meter, '3.5'::money as mw", {"value": None, "unit": None}, "mw is a column of the type money"),
+    ],
+)
+async def test_types_that_would_be_misread_are_refused(
+    postgres: PostgresServer, column: str, keys: dict[str, object], words: str, tmp_path: Path
+) -> None:
+    """Labels without a text would all be one series, and amounts of money come as cents: both are refused, with a cast
+    that works."""
+    query = f"select ts, {column} from readings where ts >= :start and ts < :end"
+    error = await _fail(f"postgresql://{postgres.address}", tmp_path, table=None, query=query, **keys)
+    assert (type(error), words in str(error)) == (FormatError, True), str(error)
+    assert 'Give a "query" with cast(m' in error.fix
+
+
+@pytest.mark.parametrize(
+    ("keys", "fix"),
+    [
+        ({"table": "texts"}, 'Say how ts is written with "time_format"'),
+        ({"table": None, "query": QUERY.format("") + " and ts::date = :day", "params": {"day": "2024-03-10"}}, ":day"),
+    ],
+)
+async def test_parameters_of_another_type_than_the_column_say_how(
+    postgres: PostgresServer, keys: dict[str, object], fix: str, tmp_path: Path
+) -> None:
+    """Times as texts in a table need their format, and a text that is compared with a date needs a cast."""
+    postgres.query("create table if not exists texts as select '2024-03-10 05:00' as ts, 'A' as meter, 1 as mw")
+    error = await _fail(f"postgresql://{postgres.address}", tmp_path, **keys)
+    assert (type(error), fix in error.fix) == (ConfigurationError, True), str(error)
 
 
 SAME_NAMES = "select ts, meter, mw, 2 * mw as mw from readings where ts >= :start and ts < :end"

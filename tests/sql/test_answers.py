@@ -124,3 +124,97 @@ def test_the_command_prints_and_writes(lake: Lake, tmp_path: Path) -> None:
     exported = runner.invoke(app, ["export", "--config", str(config), "--out", str(tmp_path / "wide.parquet")])
     assert exported.exit_code == 0, exported.output
     assert pq.read_table(tmp_path / "wide.parquet").column_names == ["time", "eia/CISO/demand", "eia/ISNE/demand"]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("delete from demand", "has a statement DELETE; only questions are answered"),
+        ("copy (select 1) to '{folder}/lake/copied.csv'", "has a statement COPY"),
+        ("select 1; copy (select 1) to '{folder}/lake/copied.csv'", "has a statement COPY"),
+        ("drop view demand", "has a statement DROP"),
+        ("attach '{folder}/lake/attached.duckdb' as other", "has a statement ATTACH"),
+        ("select 1; select 2", "has 2 questions"),
+        ("set threads = 1", "has no answer"),
+        (" ; ", "has no answer"),
+        ("selec 1", "syntax error"),
+        ("select error('stop')", "stop"),
+    ],
+)
+def test_only_one_question_is_answered(lake: Lake, tmp_path: Path, query: str, words: str) -> None:
+    """Statements that write, several questions, none, and one that fails are refused on the terminal and for a file,
+    and no file is written."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import fetch_answer, write_answer
+
+    files = sorted(tmp_path.rglob("*"))
+    with connect(lake, entries=ENTRIES) as connection:
+        with pytest.raises(ConfigurationError, match=words):
+            fetch_answer(connection, query.format(folder=tmp_path), 50)
+        with pytest.raises(ConfigurationError, match=words):
+            write_answer(connection, query.format(folder=tmp_path), tmp_path / "answer.csv")
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "describe demand",
+        "explain select 1",
+        "pivot demand on variable using sum(value)",
+        "set threads = 1; from demand;",
+    ],
+)
+def test_questions_of_all_kinds_are_answered(lake: Lake, query: str) -> None:
+    """Descriptions, plans, pivots, and a question after a setting."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import fetch_answer
+
+    with connect(lake, entries=ENTRIES) as connection:
+        answer, row_count = fetch_answer(connection, query, 1)
+    assert answer.num_rows == 1
+    assert row_count >= 1
+
+
+def test_only_the_printed_rows_of_an_answer_are_in_memory(lake: Lake) -> None:
+    """Of many rows, the first ones are returned and all are counted; columns of one name are both there."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import fetch_answer
+
+    with connect(lake, entries=ENTRIES) as connection:
+        answer, row_count = fetch_answer(connection, "select range as a, -range as a from range(200000)", 3)
+    assert [column.to_pylist() for column in answer.columns] == [[0, 1, 2], [0, -1, -2]]
+    assert row_count == 200_000
+
+
+@pytest.mark.parametrize("place", ["no/such/folder/answer.csv", "file/answer.csv", "folder.csv"])
+def test_a_file_that_cannot_be_written_is_named(lake: Lake, tmp_path: Path, place: str) -> None:
+    """A missing folder, a file in its place, and a folder of the name are errors with the path, and nothing stays."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import write_answer
+
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    files = sorted(tmp_path.rglob("*"))
+    with connect(lake, entries=ENTRIES) as connection, pytest.raises(ConfigurationError) as refusal:
+        write_answer(connection, "select 1 as a", tmp_path / place)
+    assert f"{tmp_path / place}: cannot be written: " in str(refusal.value)
+    assert sorted(tmp_path.rglob("*")) == files
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("select [1, 2] as a", "answer.csv"),
+        ("select interval '1 day' as a", "answer.csv"),
+        ("select interval '1 day' as a", "answer.parquet"),
+    ],
+)
+def test_types_that_a_format_does_not_have_are_refused(lake: Lake, tmp_path: Path, query: str, name: str) -> None:
+    """Lists and intervals are refused with what can be done, and no file is written."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import write_answer
+
+    with connect(lake, entries=ENTRIES) as connection, pytest.raises(ConfigurationError, match="CAST"):
+        write_answer(connection, query, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["lake"]

@@ -1,7 +1,7 @@
 """Arrow batches of a database as tables of cells: each column as times, numbers or texts, as it is used.
 
-Numbers in columns of labels, such as the id of a meter, become texts; decimals become floating-point numbers; a NULL
-in a column of values is a reported null, as in JSON.
+Numbers and UUIDs in columns of labels, such as the id of a meter, become texts; decimals become floating-point numbers;
+a NULL in a column of values is a reported null, as in JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,10 +36,12 @@ MESSAGE_TEXTS = 200
 def tabulate_batch(entry: Entry, batch: pa.RecordBatch, first_row: int) -> CellTable:
     """Returns the rows of `batch` as cells; its first row is number `first_row` of the answer.
 
-    Raises `FormatError` for a time outside the years 1 to 9999, and for two columns of a name that the entry uses.
+    Raises `FormatError` for a time outside the years 1 to 9999, for two columns of a name that the entry uses, and for
+    labels and values of types that cannot be read as these.
     """
     labels = set(label_columns(entry))
     _check_names(entry, batch.schema.names, labels)
+    _check_types(entry, batch.schema, labels)
     moments = {entry.interval_from, entry.published, *(entry.time if len(entry.time) == 1 else ())}
     may_be_time = moments if entry.time else {*batch.schema.names} - labels | moments
     columns: dict[str, CellColumn] = {}
@@ -47,7 +50,7 @@ def tabulate_batch(entry: Entry, batch: pa.RecordBatch, first_row: int) -> CellT
         if pa.types.is_timestamp(plain.type):
             columns[name] = _convert_times(entry, name, plain) if name in may_be_time else _write_texts(plain)
         else:
-            columns[name] = _write_texts(plain) if name in labels else _convert_values(plain)
+            columns[name] = _write_labels(entry, name, plain) if name in labels else _convert_values(plain)
     return build_table(columns, lambda row: f"row {first_row + row + 1}")
 
 
@@ -60,8 +63,43 @@ def _check_names(entry: Entry, names: Sequence[str], labels: Collection[str]) ->
             raise FormatError(entry.name, happened, f"Give each its own name in the query: a.{name} as a_{name}")
 
 
+def _check_types(entry: Entry, schema: pa.Schema, labels: Collection[str]) -> None:
+    """Raises `FormatError` for labels that have no text, as all of them would be one series; and for amounts of money,
+    which PostgreSQL sends as whole numbers of a unit that its locale tells."""
+    for field in schema:
+        database_type = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
+        if field.name in labels and not _has_text(field.type):
+            raise _refuse_label(entry, field.name, database_type or str(field.type))
+        if database_type == "money" and (field.name in entry.value or not entry.value):
+            happened = f"{field.name} is a column of the type money, whose decimals only the server knows"
+            fix = f'Give a "query" with cast({field.name} as numeric) as {field.name}'
+            raise FormatError(entry.name, happened, fix)
+
+
+def _refuse_label(entry: Entry, name: str, type_name: str) -> FormatError:
+    happened = f"{name} is a column of the type {type_name}, which cannot be read as text"
+    return FormatError(entry.name, happened, f'Give a "query" with cast({name} as text) as {name}')
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    """Whether values of the type can be written as texts; not those in a database's own binary format, and no lists."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_uuid(kind) or pa.types.is_string(kind.storage_type) or pa.types.is_large_string(kind.storage_type)
+    is_binary = pa.types.is_fixed_size_binary(kind) and not pa.types.is_decimal(kind)
+    return not (is_binary or pa.types.is_nested(kind) or pa.types.is_interval(kind))
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return bool(getattr(kind, "extension_name", "") == "arrow.uuid")
+
+
 def _strip_type(column: pa.Array) -> pa.Array:
-    """Returns `column` with the type that it is stored as, such as that of a NUMERIC, which Arrow does not know."""
+    """Returns `column` with the type that it is stored as, such as that of a NUMERIC, which Arrow does not know; UUIDs
+    as texts."""
+    if _is_uuid(column.type):
+        encoded = column.storage.dictionary_encode()
+        texts = [str(UUID(bytes=identifier)) for identifier in encoded.dictionary.to_pylist()]
+        return pa.array(texts, pa.string()).take(encoded.indices)
     if isinstance(column.type, pa.BaseExtensionType):
         storage = column.storage
         is_number = getattr(column.type, "type_name", "") == "numeric"
@@ -90,7 +128,17 @@ def _convert_values(column: pa.Array) -> CellColumn:
         numbers = column.cast(pa.float64(), safe=False)
         is_finite = pc.is_finite(numbers)
         return numbers if pc.all(is_finite).as_py() else pc.if_else(is_finite, numbers, None)
-    return _write_texts(column).fill_null("")
+    try:
+        return _write_texts(column).fill_null("")
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes, lists, ranges: not a value
+        return pa.nulls(len(column), pa.string()).fill_null(f"({column.type})")
+
+
+def _write_labels(entry: Entry, name: str, column: pa.Array) -> pa.StringArray:
+    try:
+        return _write_texts(column)
+    except pa.ArrowInvalid:  # bytes that are no UTF-8
+        raise _refuse_label(entry, name, str(column.type)) from None
 
 
 def _write_texts(column: pa.Array) -> pa.StringArray:
@@ -100,10 +148,7 @@ def _write_texts(column: pa.Array) -> pa.StringArray:
         whole = column.cast(pa.int64(), safe=False)
         is_whole = pc.fill_null(pc.equal(whole.cast(pa.float64()), column), False)
         return pc.if_else(is_whole, whole.cast(pa.string()), column.cast(pa.string()))
-    try:
-        return column.cast(pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes, lists, ranges: neither a label nor a value
-        return pa.nulls(len(column), pa.string()).fill_null(f"({column.type})")
+    return column.cast(pa.string())
 
 
 def check_compared(entry: Entry, batch: pa.RecordBatch, bound_format: str | None) -> None:

@@ -9,6 +9,7 @@ features of another set of the same name.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,18 @@ def identify_set(manifest: Mapping[str, Any], tensors: Tensors) -> str:
     return digest.hexdigest()[:16]
 
 
+def hash_origin(manifest: Mapping[str, Any]) -> str:
+    """Returns a hash of what the columns of a set are made from: 16 hexadecimal digits. Columns of one name and scale
+    may be of other locations, units or steps, or be cleaned in another way."""
+    spec = manifest["spec"]
+    locations = [
+        [location.get("name"), location.get("limits"), [column.get("unit") for column in location["columns"]]]
+        for location in manifest["locations"]
+    ]
+    content = [locations, spec.get("resolution", "PT1H"), spec.get("cleaning")]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
 async def publish_context(
     manifest: Mapping[str, Any],
     tensors: Tensors,
@@ -74,22 +87,25 @@ async def publish_context(
     """
     began = await run_blocking(store.read_clock)
     context = await gather_newest_hours(manifest, tensors, config, lake, hours)
-    body = encode_context(context, identify_set(manifest, tensors), datetime.now(UTC))
+    identity = identify_set(manifest, tensors)
+    body = encode_context(context, identity, datetime.now(UTC), hash_origin(manifest))
     await run_blocking(store.put, name_key(manifest), body, lifetime, began)
     return context
 
 
-def encode_context(context: Context, identity: str, written_at: datetime) -> bytes:
-    """Returns `context` as bytes, the inverse of `decode_context`."""
+def encode_context(context: Context, identity: str, written_at: datetime, series: str = "") -> bytes:
+    """Returns `context` of the set with `identity` and the described `series` as bytes, the inverse of
+    `decode_context`."""
     arrays = {"values": context.values, "mask": context.mask, "time": context.time}
     if context.future is not None:
         arrays["future"] = context.future
-    return b"".join(encode_tensors(arrays, {"set": identity, "written_at": written_at.isoformat()}))
+    return b"".join(encode_tensors(arrays, {"set": identity, "series": series, "written_at": written_at.isoformat()}))
 
 
-def decode_context(body: bytes, identity: str, name: str) -> tuple[Context, datetime]:
+def decode_context(body: bytes, identity: str, name: str, series: str = "") -> tuple[Context, datetime]:
     """Returns the context in `body` and the time of writing. Raises `TrainingError` if it belongs to a set with another
-    `identity` than that of the set `name`, `StorageError` if it is damaged."""
+    `identity` or other `series` than the set `name`, `StorageError` if it is damaged. Contexts of older versions do not
+    describe their series."""
     try:
         arrays, metadata = decode_tensors(body)
         context = Context(arrays["values"], arrays["mask"], arrays["time"], arrays.get("future"))
@@ -98,8 +114,9 @@ def decode_context(body: bytes, identity: str, name: str) -> tuple[Context, date
         raise StorageError(
             name, "the features in the store are damaged", "Write them again: gridtide ingest"
         ) from error
-    if metadata.get("set") != identity:
-        happened = "the features in the store have the columns and scales of another set of this name"
+    described = metadata.get("series", "")
+    if metadata.get("set") != identity or (described and series and described != series):
+        happened = "the features in the store have the series, columns or scales of another set of this name"
         raise TrainingError(name, happened, "Let the model and the scheduled flow use the same set")
     return context, written_at
 
@@ -121,7 +138,7 @@ def read_context(
     if body is None:
         fix = 'Add the set to "online" in the configuration, and run gridtide ingest'
         raise TrainingError(name, f"{store.name} has no features of it: they have expired, or were never written", fix)
-    whole, written_at = decode_context(body, identify_set(manifest, tensors), name)
+    whole, written_at = decode_context(body, identify_set(manifest, tensors), name, hash_origin(manifest))
     step = _find_step(manifest)
     steps = hours * 3600 // step
     if not 0 < steps <= len(whole.time):
