@@ -114,16 +114,17 @@ COUNT_TEXT = re.compile(
 
 PAGE_TEXT = re.compile(r"(?i)\bpage\W{0,3}(\d+) *(?:of|/|out of|von|de|sur|di) *(\d+)\b")
 RANGE_TEXT = re.compile(
-    r"(?i)(?<![\d.,-])(\d[\d,]*) *(?:-|\u2013|to|\.\.+) *(\d[\d,]*) *(?:of|out of) *(\d[\d,]*)(?![\d/.-])"
+    r"(?i)(?:^|\b(?:records|rows|results|items|entries|showing|displaying|from)\b)\W*(\d[\d,]*)"
+    r" *(?:-|\u2013|to|\.\.+) *(\d[\d,]*) *(?:of|out of) *(\d[\d,]*)(?![\d/.-])"
 )
 SHARE_TEXT = re.compile(
-    r"(?i)(?:(?:^|showing|displaying|returned|returning)\W*(?:first )?(\d[\d,]*)(?: \w+)? (?:of|out of)"
-    r" (?:\w+ )*(\d[\d,]*)\b"
-    r"|\b(\d[\d,]*) (?:of|out of) (\d[\d,]*) (?:records|rows|results|items|entries|values)\b)"
+    r"(?i)(?:\b(?:showing|displaying|returned|returning)\W*(?:first )?(\d[\d,]*)(?: \w+)? (?:of|out of)"
+    r" (?:\w+ )*(\d[\d,]*)\b|\b(\d[\d,]*) (?:of|out of) (\d[\d,]*) (?:records|rows|results|items|entries|values)\b"
+    r"|^\W*(\d[\d,]*) (?:of|out of) (\d[\d,]*)\W*$)"
 )
 CUT_TEXT = re.compile(
     r"(?i)\b(results?|responses?|data|rows|records|output|answer|table|file)\b.{0,30}\b(truncated|cut off)\b"
-    r"|^\W*truncated\W*$"
+    r"(?! to (?:\d+ )?(?:the |whole|integer|decimal|digit|place|nearest|[kmg]w))|^\W*truncated\W*$"
     r"|\b(truncated|limited|capped|cut off)\b.{0,20}\b\d+ (rows|records|results|items|entries|values)\b"
     r"|\bonly (the )?first \d+ (rows|records|results|items|entries|values)\b"
 )

@@ -760,10 +760,16 @@ class _LabelColumns:
         }
 
 
+MULTIPLES = re.compile(r"(?i)k|m|g|t|mi?o|mrd|mn|bn|tsd|thousand|million|billion|hundred")
+"""Texts behind a number that may multiply it; without them, it would be another number."""
+
+
 def _propose_units(example: str) -> str:
     """Returns the fix for numbers with a unit, such as the one in `example`; empty if there is no unit."""
     match = re.search(r": '([^\d\s.,+-]*) ?[+-]?\d[\d.,]* ?([^\d.,+-]*)'$", example)
     around = [text.strip() for text in match.groups() if text.strip()] if match else []
+    if any(MULTIPLES.fullmatch(text) for text in around):
+        return f"{around[-1]} may multiply the number, which no key says: ask the upstream for plain numbers"
     return f'If it is a unit, add "strip": {json.dumps(around, ensure_ascii=False)}' if around else ""
 
 

@@ -66,6 +66,9 @@ def read_body(body: bytes, **keys: Any) -> Page:
         ({"range": "0-1/480"}, '"total": "range"'),
         ({"message": "Showing 1 to 2 of 1,480 entries"}, '"total": "message"'),
         ({"message": "2 of 480 records"}, '"total": "message"'),
+        ({"message": "Results 1 - 2 of 480"}, '"total": "message"'),
+        ({"shown": "2 of 480"}, '"total": "shown"'),
+        ({"notice": "The output was cut off"}, '"offset": "offset"'),
         ({"remaining": 7}, '"offset": "offset"'),
         ({"info": {"records_left": "7"}}, '"offset": "offset"'),
         ({"complete": False}, '"offset": "offset"'),
@@ -261,6 +264,7 @@ def test_pages_by_offset_without_a_total_end_with_a_short_page() -> None:
         {"message": "Unit 2 of 3 is out", "date": "01/02/2026", "period": "01-02/2026", "day": "2026-01-10"},
         {"message": "Values are limited to 2 decimals", "range": "1-2/2", "showing": "2 of 2 records"},
         {"searchSpecification": {"rowCount": 50000, "startRow": 1}},
+        {"state": "2 of 3 units are out", "note": "units 1-2 of 4", "remark": "data truncated to whole MW"},
     ],
 )
 def test_an_answer_that_says_nothing_of_the_kind_is_whole(fields: dict[str, Any]) -> None:

@@ -264,3 +264,10 @@ def test_intervals_that_were_longer_once_are_warned_of(first: int, second: int, 
     page = read(body, interval="gaps", resolution="PT15M")
     ends = page.observations["interval_end"].to_pylist()
     assert (ends[:-1], page.skipped) == (page.observations["interval_start"].to_pylist()[1:], ())
+
+
+@pytest.mark.parametrize(("cell", "fix"), [("5k", "k may multiply the number"), ("5 MW", 'add "strip": \\["MW"\\]')])
+def test_a_text_that_may_multiply_a_number_is_not_proposed_as_its_unit(cell: str, fix: str) -> None:
+    """Without it, the number would be a thousandth."""
+    with pytest.raises(FormatError, match=fix):
+        read(f"t,v\n{TIMES[0]},{cell}\n", time="t", value="v")
