@@ -75,13 +75,23 @@ async def test_good_days_are_stored_once_and_bad_days_are_named(
     assert join_answered(entry, await lake.list_files("load", "load"), STAMP + DAY) == [whole]
 
 
+@pytest.mark.parametrize("in_file", [False, True])
 @pytest.mark.parametrize("keeps_bodies", [False, True])
 @pytest.mark.parametrize("seed", range(3))
 async def test_bodies_that_are_read_piece_by_piece_fail_by_day(
-    daily: tuple[DailyFiles, Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, keeps_bodies: bool
+    daily: tuple[DailyFiles, Entry],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seed: int,
+    keeps_bodies: bool,
+    in_file: bool,
 ) -> None:
     """Of large bodies, too, a late cell that cannot be read is the failure of its day alone: the error names the day
-    and the line, the body is kept once, and the other days are stored."""
+    and the line, the body is kept once, and the other days are stored. So it is of bodies in files, read in blocks."""
+    if in_file:
+        monkeypatch.setattr("gridtide.http.client.RECEIVED_IN_MEMORY", 100)
+        monkeypatch.setattr("gridtide.sources.tables.large.cutting.LARGE_BYTES", 100)
+        monkeypatch.setattr("gridtide.sources.tables.large.blocks.CUT_BYTES", 64)
     monkeypatch.setattr(answers, "CELLS_IN_ONE", 0)
     monkeypatch.setattr(series, "CELLS_IN_ONE", 0)
     monkeypatch.setattr(csv_rows, "CELLS_IN_PIECE", 4)
@@ -100,6 +110,8 @@ async def test_bodies_that_are_read_piece_by_piece_fail_by_day(
         assert ", in line 22; the body is kept in raw/load/" in str(hole.error)
     kept = await lake.store.list_objects("raw/load")
     assert len(kept) == (10 if keeps_bodies else len(bad))
+    lengths = {len((await lake.read_raw(body.path)).partition(b"\n")[2].splitlines()) for body in kept}
+    assert lengths == {25}  # a header and 24 hours
     assert await stored(lake, entry, whole) == expected_rows(files)
     files.faults.clear()
     for hole in done.holes:
