@@ -1,5 +1,7 @@
 """The fingerprints of many rows, in memory and in a temporary file."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -44,9 +46,12 @@ def test_no_marks_repeat_nothing() -> None:
     marks.close()
 
 
-def test_a_temporary_folder_that_cannot_be_written_names_entry_and_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_that_cannot_be_written_names_entry_and_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """As for the draft of the file."""
-    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    (tmp_path / "file").touch()  # in which nobody can make a folder
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file" / "missing"))
     marks = RowMarks("load", 10)
-    with pytest.raises(StorageError, match=r"load: .*/nonexistent.*set TMPDIR"):
+    with pytest.raises(StorageError, match=r"load: .*/missing.*set TMPDIR"):
         marks.add(MARKS)

@@ -6,6 +6,7 @@ import itertools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -383,13 +384,14 @@ async def test_a_large_body_is_a_file_without_credentials(
 
 
 async def test_a_full_disk_is_named_where_a_large_body_is_received(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As for the draft of a file, the error names the entry, the folder and the variable."""
     monkeypatch.setattr("gridtide.http.client.RECEIVED_IN_MEMORY", 1000)
-    monkeypatch.setattr("tempfile.tempdir", "/nonexistent")
+    (tmp_path / "file").touch()  # in which nobody can make a folder
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file" / "missing"))
     handler, _ = answers(lambda: web.Response(body=b"row\n" * 1000))
-    with pytest.raises(StorageError, match=r"grid: .*/nonexistent.*set TMPDIR"):
+    with pytest.raises(StorageError, match=r"grid: .*/missing.*set TMPDIR"):
         await fetch(an_entry(await serve(handler)))
 
 
