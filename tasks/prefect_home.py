@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from gridtide.errors import ConfigurationError
@@ -33,11 +34,15 @@ def find_prefect_home() -> Path:
         raise ConfigurationError("PREFECT_HOME", "is not set, and this user has no home folder", FIX) from error
 
 
-def set_missing_home() -> None:
-    """Set HOME to PREFECT_HOME if this user has no home folder.
+def settle_home_folders() -> None:
+    """Make PREFECT_HOME absolute if it is set, and set HOME to it if this user has no home folder.
 
+    The local server and its runs have other working folders, in which a relative PREFECT_HOME would be another one.
     Prefect needs a home folder when it is imported, even if it uses PREFECT_HOME later.
     """
+    if folder := os.environ.get("PREFECT_HOME"):
+        with suppress(RuntimeError):  # `~` without a home folder: reported by `find_prefect_home`
+            os.environ["PREFECT_HOME"] = str(Path(folder).expanduser().absolute())
     try:
         Path.home()
     except RuntimeError:

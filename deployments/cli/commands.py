@@ -25,7 +25,7 @@ from deployments.cli.console import choose_exit_code, count_noun, draw_table, er
 from gridtide.entries import lake_address
 from gridtide.errors import ConfigurationError, GridtideError
 from gridtide.periods import Period
-from tasks.prefect_home import check_prefect_home, find_prefect_home, set_missing_home
+from tasks.prefect_home import check_prefect_home, find_prefect_home, settle_home_folders
 
 if TYPE_CHECKING:
     from gridtide.entries.entry import Config
@@ -181,7 +181,7 @@ def set_up_process(
     · 3 credentials missing or refused · 130 interrupted.
     """
     load_dotenv(".env", encoding="utf-8-sig")  # editors on Windows write a byte order mark
-    set_missing_home()
+    settle_home_folders()
     # The commands print the results of a run themselves; its whole log is in the UI.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "DEBUG" if debug else "CRITICAL")
 

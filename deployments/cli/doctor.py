@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from importlib import metadata, util
@@ -32,6 +34,7 @@ from gridtide.http.clocks import is_this_machine
 from gridtide.lake import Lake
 from gridtide.lake.store_errors import is_refusal
 from gridtide.sources.registry import get_source
+from gridtide.threads import run_blocking
 from tasks.lake import open_lake
 from tasks.prefect_home import check_prefect_home
 from tasks.secrets import list_credential_names, read_credentials
@@ -138,7 +141,27 @@ def check_versions() -> list[CheckResult]:
 
 
 async def _check_home() -> list[CheckResult]:
-    return [_check_disk("PREFECT_HOME", check_prefect_home())]
+    home = check_prefect_home()
+    return [_check_disk("PREFECT_HOME", home), *await run_blocking(check_records, home / "prefect.db")]
+
+
+def check_records(database: Path) -> list[CheckResult]:
+    """A finding if the file `database`, in which the local server keeps its records, is there and cannot be read: no
+    server starts with it."""
+    if not database.exists():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:  # locked, or being written: no damage
+        return []
+    except sqlite3.DatabaseError as error:
+        fix = (
+            "Put a copy of it back, or move it away: the next server starts without records of runs, "
+            "and gridtide deploy registers the deployments again"
+        )
+        return [CheckResult("PREFECT_HOME", "problem", f"{database} is damaged: {error}", fix)]
+    return []
 
 
 def _check_disk(check: str, folder: Path) -> CheckResult:

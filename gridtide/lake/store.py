@@ -164,8 +164,8 @@ class ByteStore:
 
     async def remove(self, paths: Sequence[str]) -> None:
         """Removes the files at `paths`; missing files are ignored."""
-        with translate_errors(self.uri, "files cannot be removed"), suppress(FileNotFoundError):
-            await run_blocking(obstore.delete, self.client, list(paths))
+        with translate_errors(self.uri, "files cannot be removed"):
+            await run_blocking(_delete_files, self.client, list(paths))
 
     async def prune(self, folders: Iterable[str]) -> None:
         """Removes the empty folders among `folders`. Only a local store has folders without files.
@@ -251,6 +251,15 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def _probe_name() -> str:
     """Returns a name that no file has; readers of a lake ignore hidden files."""
     return f".probe-{os.urandom(8).hex()}"
+
+
+def _delete_files(client: ObjectStore, paths: list[str]) -> None:
+    try:
+        obstore.delete(client, paths)
+    except FileNotFoundError:  # of a local store, which leaves the files after the missing one
+        for path in paths:
+            with suppress(FileNotFoundError):
+                obstore.delete(client, path)
 
 
 def _remove_older(folder: Path, before: datetime) -> None:

@@ -159,16 +159,26 @@ async def write_set(training_set: TrainingSet, inputs: Sequence[Input], lake: La
         hashes = {name: await _store_body(lake, f"{staging}/{name}", body) for name, body in bodies.items()}
         for name, card in _build_card(manifest, report, sizes, hashes).items():
             await _store_body(lake, f"{staging}/{name}", card)
-        for name in names:
-            await lake.store.move(f"{staging}/{name}", f"{folder}/{name}")
+        await _check_no_folders(lake, folder, names)
     except BaseException:
         with suppress(StorageError):  # the first error is the one to report
             await lake.store.remove([f"{staging}/{name}" for name in names])
-        raise
-    finally:
         await lake.store.prune([staging])
+        raise
+    for name in names:
+        await lake.store.move(f"{staging}/{name}", f"{folder}/{name}")
+    await lake.store.prune([staging])
     await lake.store.remove([f"{folder}/{name}" for name in sorted(OPTIONAL - bodies.keys())])  # of the earlier set
     return report
+
+
+async def _check_no_folders(lake: Lake, folder: str, names: Iterable[str]) -> None:
+    """Raises `StorageError` if a folder has the name of a file of the set in `folder`: it cannot be replaced, and then
+    the set would have files of two sets."""
+    folders, _ = await lake.store.list_folder(folder)
+    if clashing := sorted({f"{folder}/{name}" for name in names} & set(folders)):
+        happened, fix = "is a folder, so that no file of the set can have its name", "Rename or move the folder"
+        raise StorageError(clashing[0], happened, fix)
 
 
 async def _store_body(lake: Lake, path: str, body: EncodedFile) -> str:

@@ -564,6 +564,14 @@ async def test_a_mark_of_the_future_is_passed_over(lake: Lake, caplog: pytest.Lo
     assert warning.endswith(mark.removeprefix("eia/"))
 
 
+async def test_a_missing_file_keeps_no_other_from_being_removed(lake: Lake) -> None:
+    """Those before and after it are removed."""
+    for name in ("a", "c"):
+        await lake.store.put(f"set/{name}", b"1", replace=True)
+    await lake.store.remove(["set/a", "set/b", "set/c"])
+    assert await lake.store.list_objects("set") == []
+
+
 async def test_a_folder_is_removed_as_abandoned_only_if_all_of_it_is_old(lake: Lake) -> None:
     """A file that was changed after the moment keeps the others; a folder that is not there is no error."""
     for name in ("a", "b"):

@@ -193,6 +193,21 @@ def test_nothing_of_an_earlier_set_stays_beside_a_new_one(tmp_path: Path) -> Non
     }
 
 
+def test_a_set_is_not_replaced_in_part(tmp_path: Path) -> None:
+    """If a folder has the name of one of its files, the old set stays with all of its files, and nothing is beside
+    it."""
+    asyncio.run(fill(Lake.open(str(tmp_path)), KINDS))
+    prepare(tmp_path)
+    folder = tmp_path / "features/small"
+    (folder / "README.md").unlink()
+    (folder / "README.md" / "notes").mkdir(parents=True)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    with pytest.raises(StorageError, match=r"features/small/README\.md: is a folder.*Rename or move the folder"):
+        prepare(tmp_path, seq_len=24)
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["README.md"]
+
+
 def test_what_a_killed_process_left_of_a_set_is_removed(tmp_path: Path) -> None:
     """Files of a successor that nobody has changed for a day go with the next set, partial ones too, which stores do
     not list; those of a process that may still write stay."""

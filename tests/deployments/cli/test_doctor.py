@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -16,7 +18,7 @@ from aiohttp import web
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 
-from deployments.cli.doctor import CheckResult, as_dicts, examine, judge_clock, sum_up_exit_code
+from deployments.cli.doctor import CheckResult, as_dicts, check_records, examine, judge_clock, sum_up_exit_code
 from deployments.registry.deploy import POOL, register_deployments
 from gridtide import sandbox
 from gridtide.config.loading import parse
@@ -161,6 +163,24 @@ async def test_damaged_files_of_the_lake_are_counted(tmp_path: Path) -> None:
     (folder / "grid_20240101_000000_20240101T0000_20240102T0000.parquet").write_bytes(b"cut")
     levels = {finding.level: finding for finding in (await findings_of(tmp_path))["lake"]}
     assert levels["warning"].message.startswith("1 file is damaged or foreign")
+
+
+def test_damaged_records_of_the_server_are_told(tmp_path: Path) -> None:
+    """A database that is none, or is torn, is named with a fix; one that is sound, empty or not there is no finding."""
+    path = tmp_path / "prefect.db"
+    assert check_records(path) == []
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE run (id INTEGER)")
+        connection.commit()
+    assert check_records(path) == []
+    sound = path.read_bytes()
+    for damaged in (b"\x01" * 4096, sound[:16] + b"\x00" * 20 + sound[36:100] + b"\xff" * 3996):
+        path.write_bytes(damaged)
+        (finding,) = check_records(path)
+        assert (finding.level, "prefect.db is damaged" in finding.message) == ("problem", True), damaged[:20]
+        assert "gridtide deploy" in finding.fix
+    path.write_bytes(b"")
+    assert check_records(path) == []
 
 
 async def test_a_broken_configuration_hides_no_other_check(tmp_path: Path) -> None:

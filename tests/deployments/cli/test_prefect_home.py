@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridtide.errors import ConfigurationError
-from tasks.prefect_home import check_prefect_home, set_missing_home
+from tasks.prefect_home import check_prefect_home, settle_home_folders
 from tests.support.processes.machine import ROOT
 from tests.support.processes.served import synthetic
 
@@ -63,6 +63,17 @@ def test_commands_without_prefect_need_no_home(arguments: list[str], tmp_path: P
     assert run(tmp_path, *arguments, HOME="/proc/nowhere").returncode == 0
 
 
+def test_a_relative_prefect_home_is_that_of_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made absolute before Prefect and its server read it, as these work in other folders."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    for relative, absolute in (("state/prefect", tmp_path / "state/prefect"), ("~/prefect", tmp_path / "user/prefect")):
+        monkeypatch.setenv("PREFECT_HOME", relative)
+        settle_home_folders()
+        assert os.environ["PREFECT_HOME"] == str(absolute)
+        assert check_prefect_home() == absolute
+
+
 def test_a_user_without_an_account_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user id without an account and without HOME, as in containers, gives a message with the fix."""
     monkeypatch.delenv("HOME", raising=False)
@@ -78,5 +89,5 @@ def test_a_user_without_an_account_goes_on_with_prefect_home(tmp_path: Path, mon
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    set_missing_home()
+    settle_home_folders()
     assert Path.home() == check_prefect_home() == tmp_path
