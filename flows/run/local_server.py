@@ -15,6 +15,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -63,6 +64,12 @@ STOP_TIMEOUT = 30.0
 ANSWER_TIMEOUT = 30.0
 """Seconds for a running server to answer: it may be busy with the states of many runs."""
 
+
+LAST_LINES = 100
+"""The lines at the end of a server's log in which the cause of its end is looked for."""
+
+EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception): ")
+"""The last line of a traceback."""
 
 REFUSALS = (401, 403)
 """The statuses with which a server refuses a password."""
@@ -223,9 +230,17 @@ def _spawn_server(folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def find_cause(log: str) -> str:
+    """The line of `log` that says why its process ended: the last one, or the exception before it if that only says
+    that the application did not start."""
+    lines = log.strip().splitlines()[-LAST_LINES:]
+    if lines and lines[-1].endswith("Application startup failed. Exiting."):
+        return next((line for line in reversed(lines) if EXCEPTION.match(line)), lines[-1])
+    return lines[-1] if lines else ""
+
+
 def _describe_failure(folder: Path, happened: str) -> GridtideError:
     log_file = folder / "server.log"
-    last_line = log_file.read_text(errors="replace").strip().rpartition("\n")[2]
-    if last_line:
-        happened = f"{happened}: {last_line}"
+    if cause := find_cause(log_file.read_text(errors="replace")):
+        happened = f"{happened}: {cause}"
     return GridtideError("the local Prefect server", happened, f"Read its log, {log_file}")

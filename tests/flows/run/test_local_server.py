@@ -21,7 +21,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.run.local_server import ensure_server, find_server, stop_server
+from flows.run.local_server import ensure_server, find_cause, find_server, stop_server
 from gridtide.errors import CredentialsError, GridtideError
 from tests.support.processes.prefect_servers import furnish
 
@@ -175,3 +175,22 @@ def test_a_server_that_cannot_start_names_its_log(home: Path) -> None:
     with pytest.raises(GridtideError, match="its process ended with code") as caught:
         ensure_server()
     assert str(home / "gridtide" / "server.log") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("log", "cause"),
+    [
+        ("", ""),
+        ("started\nAddress already in use\n", "Address already in use"),
+        (
+            "Traceback\n  File x\nsqlalchemy.exc.DatabaseError: (sqlite3.DatabaseError) file is not a database\n"
+            "(Background on this error at: https://sqlalche.me)\n\nERROR:    Application startup failed. Exiting.\n",
+            "sqlalchemy.exc.DatabaseError: (sqlite3.DatabaseError) file is not a database",
+        ),
+        ("ERROR:    Application startup failed. Exiting.", "ERROR:    Application startup failed. Exiting."),
+    ],
+    ids=["empty", "last line", "exception", "nothing else"],
+)
+def test_the_cause_in_a_log_is_the_exception(log: str, cause: str) -> None:
+    """A last line that only says that the application did not start gives way to the exception before it."""
+    assert find_cause(log) == cause
