@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from gridtide.errors import ConfigurationError
+from gridtide.errors import ConfigurationError, list_first
 from gridtide.sql.connecting import INNER_VIEWS
 
 if TYPE_CHECKING:
@@ -89,9 +90,11 @@ def fetch_answer(connection: duckdb.DuckDBPyConnection, query: str, limit: int) 
         return pa.Table.from_batches(first_batches, reader.schema), row_count
 
 
-def write_answer(connection: duckdb.DuckDBPyConnection, query: str, target: Path | IO[bytes]) -> int:
+def write_answer(
+    connection: duckdb.DuckDBPyConnection, query: str, target: Path | IO[bytes], names: Sequence[str] = ()
+) -> int:
     """Writes the answer to `query` to a file in the format of its suffix, or to a stream as CSV, piece by piece;
-    returns the number of its rows. A file is there as a whole or not at all.
+    returns the number of its rows. A file is there as a whole or not at all. `names` rename its columns.
 
     Raises `ConfigurationError` for a query that `check_query` or DuckDB refuses, for types of columns that the format
     does not have, and for a file that cannot be written.
@@ -99,6 +102,8 @@ def write_answer(connection: duckdb.DuckDBPyConnection, query: str, target: Path
     check_query(query)
     with _explain_errors(connection):
         reader = connection.sql(query).to_arrow_reader(PIECE_ROWS)
+        if names:
+            reader = _rename_columns(reader, names)
         if not isinstance(target, Path):
             return _write_batches(reader, target, ".csv")
         try:
@@ -107,6 +112,14 @@ def write_answer(connection: duckdb.DuckDBPyConnection, query: str, target: Path
             happened = f"cannot be written: {error.strerror or error}"
             fix = "Name a file in a folder that is there, in which you may write and which has space"
             raise ConfigurationError(str(target), happened, fix) from None
+
+
+def _rename_columns(reader: pa.RecordBatchReader, names: Sequence[str]) -> pa.RecordBatchReader:
+    import pyarrow as pa
+
+    schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+    batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def _write_file(reader: pa.RecordBatchReader, path: Path) -> int:
@@ -149,14 +162,30 @@ def write_wide(
     """Writes a table with a row for each time and a column for each series; returns the number of its rows.
 
     `time` is the start of the interval in UTC; a value is that of the vintage published last. `patterns` select series,
-    `source/location/variable` with `*` for any text; none selects all. Raises `ConfigurationError` if that are none.
+    `source/location/variable` with `*` for any text; none selects all. Raises `ConfigurationError` if that are none,
+    and for a series with intervals of several lengths at one time, of which one would hide the others.
     """
     query, values = _build_long_query(patterns, period)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE selection AS {query}", values)
-    if not connection.execute("SELECT 1 FROM selection LIMIT 1").fetchall():
+    # numbers stand for the names of columns, of which DuckDB does not distinguish cases
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE numbered AS "
+        "SELECT series, printf('%08d', row_number() OVER (ORDER BY series)) AS number, max(lengths) AS lengths "
+        "FROM selection GROUP BY series"
+    )
+    series = connection.execute("SELECT series, lengths FROM numbered ORDER BY number").fetchall()
+    if not series:
         fix = "List the series of the lake: gridtide catalog --no-write"
         raise ConfigurationError("export", "no series is selected, or none has values in the period", fix)
-    return write_answer(connection, "PIVOT selection ON series USING first(value) GROUP BY time ORDER BY time", target)
+    mixed_names = [name for name, lengths in series if lengths > 1]
+    if mixed_names:
+        happened = f"has intervals of several lengths that start at one time: {list_first(mixed_names, 5)}"
+        raise ConfigurationError("export", happened, "Choose an entry with --select, or series with --series")
+    pivot = (
+        "PIVOT (SELECT time, number, value FROM selection JOIN numbered USING (series)) ON number USING first(value) "
+        "GROUP BY time ORDER BY time"
+    )
+    return write_answer(connection, pivot, target, ["time", *(name for name, _ in series)])
 
 
 def _build_long_query(patterns: Sequence[str], period: Period | None) -> tuple[str, list[Any]]:
@@ -165,13 +194,14 @@ def _build_long_query(patterns: Sequence[str], period: Period | None) -> tuple[s
     values: list[Any] = []
     if patterns:
         conditions.append("(" + " OR ".join(["series GLOB ?"] * len(patterns)) + ")")
-        values += patterns
+        values += [re.sub(r"([\[\]?\\])", r"\\\1", pattern) for pattern in patterns]
     if period is not None:
         conditions.append("interval_start >= ? AND interval_start < ?")
         values += [period.start, period.end]
     condition = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return (
-        "SELECT interval_start AS time, series, last(value ORDER BY published_at NULLS FIRST, retrieved_at) AS value "
+        "SELECT interval_start AS time, series, last(value ORDER BY published_at NULLS FIRST, retrieved_at) AS value, "
+        "count(DISTINCT interval_end) AS lengths "
         "FROM (SELECT *, source || '/' || location || '/' || variable AS series FROM observations)"
         f"{condition} GROUP BY ALL",
         values,

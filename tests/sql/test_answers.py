@@ -218,3 +218,41 @@ def test_types_that_a_format_does_not_have_are_refused(lake: Lake, tmp_path: Pat
     with connect(lake, entries=ENTRIES) as connection, pytest.raises(ConfigurationError, match="CAST"):
         write_answer(connection, query, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["lake"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [
+        ([], {"ISNE": 1.0, "NY A": 3.0, "NY [A]?": 4.0, "isne": 2.0}),
+        (["eia/NY [A]?/*"], {"NY [A]?": 4.0}),
+        (["eia/NY*"], {"NY A": 3.0, "NY [A]?": 4.0}),
+    ],
+)
+def test_series_have_their_own_names_in_a_wide_table(
+    tmp_path: Path, patterns: list[str], expected: dict[str, float]
+) -> None:
+    """Names that differ in case only are two columns with these names, and in a pattern only `*` stands for others."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import write_wide
+
+    lake = Lake.open(str(tmp_path / "lake"))
+    rows = [row(0, float(value), location=name) for value, name in enumerate(("ISNE", "isne", "NY A", "NY [A]?"), 1)]
+    asyncio.run(put(lake, entry("demand"), 1, rows))
+    with connect(lake, entries=[entry("demand")]) as connection:
+        assert write_wide(connection, patterns, None, tmp_path / "wide.parquet") == 1
+    table = pq.read_table(tmp_path / "wide.parquet").drop_columns("time")
+    assert table.to_pylist() == [{f"eia/{name}/demand": value for name, value in expected.items()}]
+
+
+def test_intervals_of_several_lengths_do_not_hide_each_other(tmp_path: Path) -> None:
+    """A series with a day and an hour from the same start is refused, as a wide table has one value of each time."""
+    from gridtide.sql import connect
+    from gridtide.sql.answers import write_wide
+
+    lake = Lake.open(str(tmp_path / "lake"))
+    hour = row(0, 1.0)
+    day = hour._replace(interval_end=hour.interval_start + timedelta(days=1), value=24.0)
+    asyncio.run(put(lake, entry("demand"), 1, [hour, day]))
+    with connect(lake, entries=[entry("demand")]) as connection, pytest.raises(ConfigurationError) as refusal:
+        write_wide(connection, [], None, tmp_path / "wide.csv")
+    assert "has intervals of several lengths that start at one time: eia/ISNE/demand" in str(refusal.value)
