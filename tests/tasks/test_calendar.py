@@ -25,11 +25,12 @@ NEW_YORK = "America/New_York"
 ZONES = (
     *(NEW_YORK, "America/Los_Angeles", "America/St_Johns", "Europe/Berlin", "Europe/London", "Australia/Adelaide"),
     *("Australia/Lord_Howe", "Pacific/Chatham", "America/Santiago", "Africa/Casablanca", "Antarctica/Troll", "UTC"),
+    *("America/Havana", "Africa/Cairo", "Europe/Dublin"),
 )
 CRONS = (
     *("30 2 * * *", "30 1 * * *", "45 1,2 * * *", "0 0 * * *", "0 3 * * 0", "59 23 * * *", "*/7 1-3 * * *"),
     *("12 * * * *", "*/15 * * * *", "5 */2 * * *", "30 2 8 3 *", "0 2 */2 * 1-5", "10 1 1/3 * 1/2", "* * * * *"),
-    *("15 2 1 * *", "20 4 * 3,11 6-7", "40 13 * * MON-FRI"),
+    *("15 2 1 * *", "20 4 * 3,11 6-7", "40 13 * * MON-FRI", "30 0 * * *", "0 0 29 2 *", "0,30 0-1 * * 5-7"),
 )
 """Around the hours that clock changes skip and repeat, and in ways that parsers of cron read differently."""
 
