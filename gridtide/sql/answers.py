@@ -60,7 +60,7 @@ def check_query(query: str) -> None:
         statements = duckdb.extract_statements(query)
     except duckdb.Error:
         return
-    kinds = [statement.type.name for statement in statements]
+    kinds = [_name_kind(statement) for statement in statements]
     questions = [kind for kind in kinds if kind != "SET"]
     wrong_kinds = [kind for kind in questions if kind not in ANSWERED]
     if wrong_kinds:
@@ -70,6 +70,19 @@ def check_query(query: str) -> None:
     if len(questions) != 1 or kinds[-1] == "SET":
         happened = f"has {len(questions)} questions" if questions else "has no answer"
         raise ConfigurationError("the query", happened, "Give one, such as SELECT; only SET may stand before it")
+
+
+def _name_kind(statement: duckdb.Statement) -> str:
+    """Returns the kind of a statement; of `EXPLAIN`, which runs a statement with `ANALYZE`, that of this statement."""
+    import duckdb
+
+    if statement.type.name != "EXPLAIN":
+        return str(statement.type.name)
+    explained = re.sub(r"(?is)^.*?\bexplain\b(\s+analyze\b)?(\s*\([^)]*\))?", "", statement.query, count=1)
+    try:
+        return str(duckdb.extract_statements(explained)[0].type.name)
+    except (duckdb.Error, IndexError):  # a query in parentheses
+        return "EXPLAIN"
 
 
 def fetch_answer(connection: duckdb.DuckDBPyConnection, query: str, limit: int) -> tuple[pa.Table, int]:

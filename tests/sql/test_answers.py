@@ -132,6 +132,8 @@ def test_the_command_prints_and_writes(lake: Lake, tmp_path: Path) -> None:
         ("delete from demand", "has a statement DELETE; only questions are answered"),
         ("copy (select 1) to '{folder}/lake/copied.csv'", "has a statement COPY"),
         ("select 1; copy (select 1) to '{folder}/lake/copied.csv'", "has a statement COPY"),
+        ("explain analyze copy (select 1) to '{folder}/lake/copied.csv'", "has a statement COPY"),
+        ("explain (analyze) copy (select 1) to '{folder}/lake/copied.csv'", "has a statement COPY"),
         ("drop view demand", "has a statement DROP"),
         ("attach '{folder}/lake/attached.duckdb' as other", "has a statement ATTACH"),
         ("select 1; select 2", "has 2 questions"),
