@@ -92,7 +92,7 @@ async def test_different_targets_are_refused(lake: Lake) -> None:
     messages = []
     for make in (preparation.make_bases, make_apart):
         with pytest.raises(TrainingError) as caught:
-            await preparation.prepare(spec, CONFIG, lake, make=make)
+            await preparation.prepare(spec, CONFIG, lake, make=make, replace=True)
         messages.append(str(caught.value))
     assert messages[0] == messages[1]
     assert "the locations have different targets" in messages[0]
