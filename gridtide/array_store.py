@@ -25,7 +25,7 @@ from gridtide.errors import StorageError, TrainingError
 from gridtide.observations.array_types import Integers
 from gridtide.training.ring import Shard
 from gridtide.training.stored.choices import choose_view
-from gridtide.training.stored.covariates import gather_covariates
+from gridtide.training.stored.covariates import find_target_steps, gather_covariates
 from gridtide.training.stored.opening import SEQUENCES_FILE, read_set
 from gridtide.training.stored.window_scales import invert_targets, is_scaled_by_window, scale_windows
 from gridtide.training.windows import splits
@@ -105,7 +105,7 @@ class ArrayStore:
             batch |= {"x_future": np.nan_to_num(future, nan=0.0), "future_mask": ~np.isnan(future)}
         if "static" in self.mapped:
             batch["static"] = self.mapped["static"][location]
-        batch |= self._gather_targets(split, chosen, location, start)
+        batch |= self._gather_targets(split, chosen, location)
         if is_scaled_by_window(self.manifest, self.shard.ranks):
             batch = scale_windows(np, self.manifest, self.mapped, batch, location)
         positions = self.shard.positions(self.length)
@@ -143,13 +143,10 @@ class ArrayStore:
             place += count
         return rows
 
-    def _gather_targets(self, split: str, chosen: Integers, location: Integers, start: Integers) -> ArrayBatch:
+    def _gather_targets(self, split: str, chosen: Integers, location: Integers) -> ArrayBatch:
         """Returns the targets of the steps to predict, (B, H, K), and where they were observed."""
         spec = self.manifest["spec"]
-        first_step = start + spec["seq_len"]
-        target_range = np.stack([first_step, first_step + spec["horizon"]], axis=1)
-        if f"target_steps.{split}" in self.mapped:  # only sets with a gap or a gate have it
-            target_range = self.mapped[f"target_steps.{split}"][chosen]
+        target_range = find_target_steps(self.mapped, split, spec["seq_len"], spec["horizon"], chosen)
         steps = target_range[:, :1] + np.arange(spec["horizon"])
         indices = location[:, None], np.minimum(steps, self.mapped["values"].shape[1] - 1)
         is_target = (steps < target_range[:, 1:])[..., None]

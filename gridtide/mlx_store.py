@@ -30,7 +30,7 @@ from gridtide.observations.array_types import Integers
 from gridtide.training import tensors
 from gridtide.training.ring import Shard
 from gridtide.training.stored.choices import SetView, choose_view, roll_origin
-from gridtide.training.stored.covariates import find_target_steps, gather_covariates
+from gridtide.training.stored.covariates import ALL_WINDOWS, find_target_steps, gather_covariates
 from gridtide.training.stored.scales import find_scale
 from gridtide.training.stored.window_scales import invert_targets, is_scaled_by_window, scale_windows
 from gridtide.training.windows import splits
@@ -120,10 +120,11 @@ class Store:
             raise TrainingError(split, "is not a split", f"The splits are: {', '.join(splits.SPLITS)}")
         return self.mapped[f"windows.{split}"]  # type: ignore[return-value]  # written as int64
 
-    def target_range(self, split: str) -> npt.NDArray[np.int64]:
-        """Returns the half-open range of the steps to predict of each window of `split`, (N, 2)."""
+    def target_range(self, split: str, numbers: Integers | slice = ALL_WINDOWS) -> npt.NDArray[np.int64]:
+        """Returns the half-open range of the steps to predict of the windows `numbers` (B,) of `split`, (B, 2); of all
+        without `numbers`."""
         spec = self.manifest["spec"]
-        return find_target_steps(self.mapped, split, spec["seq_len"], spec["horizon"])
+        return find_target_steps(self.mapped, split, spec["seq_len"], spec["horizon"], numbers)
 
     def choose(self, **choices: Any) -> Store:
         """Returns the set as it was stored with other windows, columns or splits (see `choose_view`); both stores share
@@ -506,7 +507,7 @@ def _gather_batches(store: Store, split: str, windows: npt.NDArray[np.int64], ch
             {name: parts[number] for name, parts in context.items()} | _gather_covariates(store, split, numbers),
             location[number],
             start[number],
-            store.target_range(split)[numbers],
+            store.target_range(split, numbers),
             numbers >= 0,
         )
         for number, numbers in enumerate(chosen)

@@ -1,4 +1,4 @@
-"""The memory that a training set takes while it is assembled and encoded."""
+"""The memory that a training set takes while it is assembled and encoded, and that a batch of it takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import tracemalloc
 
 import numpy as np
+import pytest
 
 from gridtide.periods import Period
 from gridtide.training.features.bases import Base
@@ -13,6 +14,7 @@ from gridtide.training.features.columns import Feature
 from gridtide.training.manifest import build_files, describe_set
 from gridtide.training.series.cleaning import REPORTED
 from gridtide.training.spec import TrainingSpec, load_spec
+from gridtide.training.stored.covariates import find_target_steps
 from gridtide.training.tensors import decode_tensors
 from gridtide.training.training_set import assemble
 from tests.support.grids import HOUR, START
@@ -88,3 +90,18 @@ def test_a_set_is_assembled_and_encoded_in_the_memory_of_its_columns() -> None:
     np.testing.assert_allclose(arrays["values"][1], expected, atol=1e-4)
     assert not arrays["mask"][0, :, kept.index(CONSTANT)].any()
     assert arrays["mask"][1, :, kept.index(CONSTANT)].all()
+
+
+@pytest.mark.parametrize("has_gate", [False, True])
+def test_a_batch_reads_no_windows_but_its_own(has_gate: bool) -> None:
+    """The steps to predict of two windows of a million take less than a thousandth of the memory of all."""
+    starts = np.arange(1_000_000)
+    mapped = {"windows.train": np.stack([starts % 3, starts], axis=1)}
+    if has_gate:
+        mapped["target_steps.train"] = np.stack([starts + 48, starts + 72], axis=1)
+    tracemalloc.start()
+    steps = find_target_steps(mapped, "train", 48, 24, np.array([5, -1]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert steps.tolist() == [[53, 77], [1_000_047, 1_000_071]]
+    assert peak < 16_000
