@@ -21,32 +21,6 @@ class CellCount:
     example: str = ""
 
 
-@dataclass
-class AnswerTally:
-    """What has been read of an answer so far. `is_cut` if there are several tables, which are one in the answer: what
-    only the whole can show is then judged at its end."""
-
-    is_cut: bool = False
-    cells: defaultdict[str, CellCount] = field(default_factory=lambda: defaultdict(CellCount))
-    open_cells: Counter[str] = field(default_factory=Counter)
-    number_columns: set[str] = field(default_factory=set)
-    flag_columns: set[str] = field(default_factory=set)
-    texts: dict[tuple[str, ...], str] = field(default_factory=dict)
-    """The text of the answer that a name stands for, by what is named and the name."""
-    starts: set[int] = field(default_factory=set)
-    """The starts of all intervals, in microseconds since 1970."""
-    length: int | None = None
-    """The length of all intervals, in microseconds; `MIXED` for several."""
-    spans: SeriesSpans = field(default_factory=lambda: SeriesSpans())
-
-    def add_intervals(self, starts: np.ndarray, ends: np.ndarray) -> None:
-        """Adds the intervals of records, from `starts` to `ends`, each (rows,)."""
-        lengths = np.unique(ends - starts)
-        if len(lengths):
-            self.length = int(lengths[0]) if len(lengths) == 1 and self.length in (None, lengths[0]) else MIXED
-            self.starts.update(np.unique(starts).tolist())
-
-
 class SeriesSpans:
     """The span of the intervals of each series, by its name, and their length and phase while these are the same.
 
@@ -102,3 +76,29 @@ class SeriesSpans:
         self._phases = np.append(self._phases, np.full(added, 0))
         self._firsts = np.append(self._firsts, np.full(added, limits.max))
         self._lasts = np.append(self._lasts, np.full(added, limits.min))
+
+
+@dataclass
+class AnswerTally:
+    """What has been read of an answer so far. `is_cut` if there are several tables, which are one in the answer: what
+    only the whole can show is then judged at its end."""
+
+    is_cut: bool = False
+    cells: defaultdict[str, CellCount] = field(default_factory=lambda: defaultdict(CellCount))
+    open_cells: Counter[str] = field(default_factory=Counter)
+    number_columns: set[str] = field(default_factory=set)
+    flag_columns: set[str] = field(default_factory=set)
+    texts: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """The text of the answer that a name stands for, by what is named and the name."""
+    starts: set[int] = field(default_factory=set)
+    """The starts of all intervals, in microseconds since 1970."""
+    length: int | None = None
+    """The length of all intervals, in microseconds; `MIXED` for several."""
+    spans: SeriesSpans = field(default_factory=SeriesSpans)
+
+    def add_intervals(self, starts: np.ndarray, ends: np.ndarray) -> None:
+        """Adds the intervals of records, from `starts` to `ends`, each (rows,)."""
+        lengths = np.unique(ends - starts)
+        if len(lengths):
+            self.length = int(lengths[0]) if len(lengths) == 1 and self.length in (None, lengths[0]) else MIXED
+            self.starts.update(np.unique(starts).tolist())

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gridtide.collect.collection import collect
-from gridtide.config.loading import parse
+from gridtide.config.loading import load, parse
 from gridtide.entries.entry import Config, Entry
 from gridtide.http.client import Http
 from gridtide.lake import Lake
@@ -18,6 +18,7 @@ from gridtide.sandbox import redirect
 from gridtide.sandbox.upstreams import list_secrets
 from gridtide.sources.presets.catalogue import list_presets
 from gridtide.sources.registry import get_source
+from tests.support.source_tree import ROOT
 from tests.support.upstreams.sandbox_server import NOW, collect_observations, serving
 
 LOCATIONS = {"pjm": ["51288", "51217"], "entsoe": ["FR"]}
@@ -55,6 +56,21 @@ async def test_every_product_of_a_preset_lands_from_the_sandbox(name: str, tmp_p
             assert collected.rows > 0, product
             reasons = [item.reason for item in collected.skipped if not item.expected]
             assert [reason for reason in reasons if "one key" in reason or "inconsistent" in reason] == [], product
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hour", range(2, 24, 4))
+async def test_at_any_time_of_day_all_that_is_due_is_there(hour: int, tmp_path: Path) -> None:
+    """Whatever the time of day, a run of a shipped entry of a preset asks for nothing that its upstream has not yet."""
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    now = midnight + timedelta(hours=hour - 24, minutes=1)
+    entries = [entry for entry in load(ROOT / "api_config.json").apis if entry.source in list_presets()]
+    async with serving(now=now) as client, Http(list_secrets()) as http:
+        for entry in redirect(Config(apis=tuple(entries)), str(client.make_url("/"))).apis:
+            period = get_source(entry.source).find_due_period(entry, now)
+            lake = Lake.open(str(tmp_path / entry.name))
+            collected = await collect(entry, lake=lake, http=http, stamp=now, period=period)
+            assert collected.holes == (), entry.name
 
 
 async def list_published(entry: Entry, period: Period) -> set[datetime]:
